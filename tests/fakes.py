@@ -153,6 +153,8 @@ class MemoryStore:
     def clean_up(self) -> int:
         return 0
 
+    remove_old_versions = clean_up
+
     def index_words(self) -> None:
         """Every search reads everything."""
 

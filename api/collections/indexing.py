@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+from winnow.api.collections.cleaning_up import remove_retired
 from winnow.api.collections.ingest import Ingest
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.api.collections.requirements import ANY, Requirements
@@ -12,8 +15,9 @@ from winnow.indexer.corpus import Corpus
 from winnow.indexer.pipeline import index_corpus
 from winnow.indexer.progress import Progress
 from winnow.indexer.report import IndexReport
+from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.document_fields import NO_CHOICE
-from winnow.retrieval.errors import CollectionNotFound
+from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WriteFailed
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.history import fold
 from winnow.retrieval.generation.open import check_generation
@@ -25,6 +29,9 @@ from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
 FOLD_SECONDS_MAX: Final = (
     60.0  # maximum wait at the end of a run for a service that is folding; unindexed chunks are found anyway
 )
+
+
+log = logging.getLogger(__name__)
 
 
 class Indexing:
@@ -68,7 +75,7 @@ class Indexing:
         """Run to the end, holding the writer's lock. Raises what stopped it; repeating the run continues from there."""
         with writing(opened.folder):
             self._collections.require_still(opened)
-            return await index_corpus(
+            report = await index_corpus(
                 corpus=corpus,
                 store=opened.store,
                 writer=self._ingest.writer(opened),
@@ -78,6 +85,16 @@ class Indexing:
                 prune=prune,
                 prune_anyway=prune_anyway,
             )
+            await self._clean_up(opened)
+            return report
+
+    async def _clean_up(self, opened: OpenCollection) -> None:
+        """Remove old files. The run stands even if this fails: the next one tries again."""
+        try:
+            await run_to_completion(opened.store.remove_old_versions)
+            await run_to_completion(partial(remove_retired, opened, kept=self._kept))
+        except (CollectionBusy, WriteFailed) as error:
+            log.warning("collection %s: old files stay: %s", opened.collection.name, error.message)
 
 
 def _make_publisher(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Callable[[StoreSnapshot], str]:

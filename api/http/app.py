@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from winnow import __version__
 from winnow.api.assemble import Services, closing_pools
+from winnow.api.collections.cleaning_up import CleaningUp
 from winnow.api.diagnostics.readiness import Readiness, Spawned
 from winnow.api.http.description.openapi import describe
 from winnow.api.http.description.openapi_tools import describe_tools
@@ -181,6 +182,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with (
         closing_pools(*parts.pools, parts.conversations.rewriter),
         parts.folding.running(),
+        CleaningUp(parts.collections, kept=parts.settings.generations_kept).running(),
         parts.usage.running(),
         parts.shadowing.running(),
         parts.sampling.running(),

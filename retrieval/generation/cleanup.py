@@ -40,6 +40,11 @@ def clean(
         return clean_locked(folder, kept=kept, now=time.time() if now is None else now)
 
 
+def has_retired(folder: CollectionFolder, *, kept: int, now: float) -> bool:
+    """Whether `clean` would remove generations by their age."""
+    return bool(_too_old(folder, kept=kept, now=now))
+
+
 def clean_damaged(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cleaned:
     """Remove damaged generations; the current one stays, because it must be replaced first."""
     with folding(folder, wait_seconds=wait_seconds), pointing(folder):

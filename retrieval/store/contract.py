@@ -151,6 +151,13 @@ class Store(Protocol):
         """
         ...
 
+    def remove_old_versions(self) -> int:
+        """Remove the files of versions that nothing reads any more; return the freed bytes.
+
+        Unlike `clean_up` it copies nothing, and commits nothing. The caller must be the writer.
+        """
+        ...
+
     def index_words(self) -> None:
         """Add chunks to the full-text index that it does not cover yet; create the index if there is none.
 

@@ -304,6 +304,12 @@ class LanceStore:
                 removed += self._remove_unnamed(self.snapshot())  # what it wrote until then, which takes all the room
             return removed
 
+    def remove_old_versions(self) -> int:
+        with self._writing:
+            removed = self._remove_old_versions(self.snapshot())
+            self._sums.prune()
+            return removed
+
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """Commit `rows` as new and `gone` as deleted, at once; return the new version."""
         with committing(self._path):

@@ -1,0 +1,90 @@
+"""Removes old versions and old generations of open collections while nothing writes to them.
+
+A write cleans up as well, but only what is old enough by then. After the last write of a day, the files that it and
+those before it replaced would stay until the next one. What a reader may still use stays (retrieval/store/retention.py,
+retrieval/generation/history.py), and so does everything while a writer is at work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+from winnow.api.collections.open_collections import OpenCollection, OpenCollections
+from winnow.retrieval.concurrency.tasks import run_to_completion
+from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.generation.cleanup import clean, has_retired
+from winnow.retrieval.store.retention import has_superseded
+
+LOOK_SECONDS: Final = 30.0  # between two checks of all collections
+
+log = logging.getLogger(__name__)
+
+
+class CleaningUp:
+    """Cleans up the collections that this process has open."""
+
+    def __init__(self, collections: OpenCollections, *, kept: int) -> None:
+        """`kept` is the number of generations that stay."""
+        self._collections = collections
+        self._kept = kept
+        self._problems: dict[OpenCollection, str] = {}
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Check repeatedly until the block ends."""
+        looking = asyncio.create_task(self._look_forever())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def look(self) -> int:
+        """Check every open collection once; return the freed bytes. Problems are logged."""
+        freed = 0
+        for opened in self._collections.opened():
+            try:
+                freed += await run_to_completion(self._clean, opened)
+            except (CollectionBusy, CollectionNotFound):
+                continue  # a writer is at work, or it was removed
+            except WinnowError as error:
+                if self._problems.get(opened) != error.message:
+                    log.warning("collection %s: old files stay: %s", opened.collection.name, error.message)
+                self._problems[opened] = error.message
+        return freed
+
+    async def _look_forever(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except Exception:
+                # As broad as possible, because nothing awaits this task: an unexpected error, such as a bug, would end
+                # it unseen, and nothing would be removed until the next start. Cancellation is no Exception.
+                log.exception("cleaning up failed")
+
+    def _clean(self, opened: OpenCollection) -> int:
+        """Clean up a collection unless a writer is at work. Blocks. Raises `CollectionBusy`."""
+        if not opened.folder.path.is_dir():
+            return 0
+        freed = 0
+        if has_superseded(opened.folder.corpus):
+            with writing(opened.folder):
+                self._collections.require_still(opened)
+                if opened.searchable.newest is not None:
+                    opened.searchable.follow()  # no search of this process may begin with an old version
+                freed = opened.store.remove_old_versions()
+        return freed + remove_retired(opened, kept=self._kept)
+
+
+def remove_retired(opened: OpenCollection, *, kept: int) -> int:
+    """Remove generations that are old enough; return the freed bytes. Raises `CollectionBusy`."""
+    if not has_retired(opened.folder, kept=kept, now=time.time()):
+        return 0
+    return clean(opened.folder, kept=kept).bytes
