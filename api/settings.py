@@ -58,7 +58,7 @@ from winnow.retrieval.model.hub import ModelSource
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.webhook.allowed import HostRule, parse_rules
 
-Quantization = Literal["none", "fp8"]
+Quantization = Literal["none", "fp8", "fp8-per-channel", "fp8-per-block"]
 Front = Literal["winnow", "vllm"]
 LogFormat = Literal["text", "json"]
 
@@ -71,7 +71,7 @@ CHUNK_TOKENS_MAX: Final = 8_192  # tokens; the window of the large models
 DATA_DEFAULT: Final = Path("winnow-data")  # in the current folder: easy to see, easy to remove
 AUTO: Final = "auto"  # the recipe is chosen by size and memory
 DTYPES: Final = ("float32", "bfloat16", "float16")
-QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
+QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8", "fp8-per-channel", "fp8-per-block")
 FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
 LOG_FORMATS: Final[tuple[LogFormat, ...]] = ("text", "json")
 MODELS: Final = "Models"  # panels in a command's help
@@ -168,8 +168,8 @@ class Settings:
         "(vLLM's own).", "winnow|vllm", MODELS
     )
     quantization: Quantization = _setting(  # noqa: RUF009  it makes a field
-        "none", one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or fp8 on an Ada or Hopper GPU.",
-        "FORMAT", MODELS
+        "none", one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or on an Ada or Hopper GPU "
+        "fp8 (a scale per matrix), fp8-per-channel or fp8-per-block.", "FORMAT", MODELS
     )
     candidates: int | None = _setting(
         None, whole(1, CANDIDATES_MAX), "Number of candidates to rerank, unless the search sets its own; by default "

@@ -74,7 +74,7 @@ def verify(
         raise typer.Exit(Exit.FAILED)
 
 
-@with_settings("data", *EMBEDDER, *RERANKER, "index_device", *DEVICE)
+@with_settings("data", *EMBEDDER, *RERANKER, "index_device", *DEVICE, "quantization", "vllm_python")
 def doctor(*, settings: Settings, json: Json = False) -> None:
     """Check the installation: versions, devices, data, and whether the models give the answers they are known to give.
 

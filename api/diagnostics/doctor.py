@@ -24,6 +24,9 @@ from winnow.api.schemas.doctor import DoctorResponse
 from winnow.api.search.rerankers import each_alone, settings_by_name
 from winnow.api.settings import Settings
 from winnow.api.tenancy.access import refuse_open_door
+from winnow.api.vllm.command import refuse_quantization
+from winnow.api.vllm.machine import ask_python
+from winnow.api.vllm.process import find_python
 from winnow.rerank.server_check import RerankerCheck
 from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.errors import ModelNotFound, ModelUnusable, SettingInvalid, WinnowError
@@ -82,6 +85,7 @@ async def examined(settings: Settings) -> Examination:
             data_found(settings),
             _door(settings),
             index_device_found(settings),
+            *quantization_found(settings),
             *embedder.findings,
             _names(settings),
             *(finding for each in rerankers for finding in each.findings),
@@ -168,6 +172,20 @@ def index_device_found(settings: Settings) -> Finding:
     memory = device.memory()
     free = f"{megabytes(memory.free_bytes)} of {megabytes(memory.total_bytes)} free" if memory else "memory unknown"
     return Finding(what="index device", found=f"{device.name}, {free}")
+
+
+def quantization_found(settings: Settings) -> Iterator[Finding]:
+    """Report whether vLLM could quantise weights on this machine, if that is configured."""
+    if settings.quantization == "none":
+        return
+    try:
+        found = ask_python(find_python(settings.vllm_python))
+        refuse_quantization(settings.quantization, found.machine, dtype=settings.dtype)
+    except WinnowError as error:
+        yield Finding(what="quantization", found=settings.quantization, problem=error.message)
+    else:
+        said = f"{settings.quantization} by vLLM {found.version} on {found.machine.said}"
+        yield Finding(what="quantization", found=said)
 
 
 async def _embedder(settings: Settings) -> Examination:

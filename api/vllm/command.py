@@ -31,6 +31,11 @@ VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
 BATCHED_TOKENS: Final = 16_384  # behind our own front, if memory allows: 100 passages of 512 are 3 to 5 % faster
 BATCHED_TOKENS_BY_FRONT: Final = 65_536  # and where memory allows it, behind our own front 100 of 512: 3 to 5 % faster
 BATCHED_TOKENS_ON_CPU: Final = 2_048  # vLLM's default there; startup runs one full step, which takes a while on a CPU
+ONLINE_QUANTIZATION: Final[dict[Quantization, tuple[str, str]]] = {  # vLLM's name, and what it does
+    "fp8": ("fp8", "to eight bits while loading, with a scale per matrix"),
+    "fp8-per-channel": ("fp8_per_channel", "to eight bits while loading, with a scale per row; inputs one per token"),
+    "fp8-per-block": ("fp8_per_block", "to eight bits while loading, with a scale per 128 x 128 weights"),
+}
 FP8_CAPABILITY: Final = (8, 9)  # Ada and Hopper multiply in fp8; older GPUs would only unpack it, slower than before
 BFLOAT16_CAPABILITY: Final = (8, 0)
 
@@ -162,11 +167,15 @@ def _places(loads: Sequence[Load], machine: Machine, wanted: Wanted) -> tuple[Pl
 
 
 def _load(served: Served, machine: Machine, wanted: Wanted, batched_tokens: int) -> Load:
-    if wanted.quantization == "fp8":
-        _refuse_fp8(served, machine)
+    dtype = wanted.dtype or _dtype(machine)
+    if wanted.quantization != "none":
+        refuse_quantization(wanted.quantization, machine, dtype=dtype)
+        if served.stored_bytes is not None:
+            problem = f"already quantised and runs as it is; do not use {wanted.quantization} with it"
+            raise SettingInvalid(f"{served.model} is {problem}")
     return Load(
         served=served,
-        dtype=wanted.dtype or _dtype(machine),
+        dtype=dtype,
         quantization=wanted.quantization,
         batched_tokens=max(batched_tokens, served.window) if machine.gpus else BATCHED_TOKENS_ON_CPU,
         window=served.window,
@@ -180,16 +189,19 @@ def _dtype(machine: Machine) -> str:
     return "bfloat16" if is_new else "float16"
 
 
-def _refuse_fp8(served: Served, machine: Machine) -> None:
+def refuse_quantization(quantization: Quantization, machine: Machine, *, dtype: str | None = None) -> None:
+    """Raise `SettingInvalid`, naming what the machine or the number type lacks, if vLLM could not quantise there."""
     if not machine.gpus:
-        raise SettingInvalid("fp8 needs a GPU, but vLLM runs on the CPU of this machine")
-    least = min(gpu.capability for gpu in machine.gpus)
-    if least < FP8_CAPABILITY:
+        raise SettingInvalid(f"{quantization} needs a GPU, but vLLM runs on the CPU of this machine")
+    oldest = min(machine.gpus, key=lambda gpu: gpu.capability)
+    if oldest.capability < FP8_CAPABILITY:
+        major, minor = oldest.capability
         raise SettingInvalid(
-            f"fp8 needs a GPU of compute capability 8.9 or newer (Ada, Hopper); this one has {least[0]}.{least[1]}"
+            f"{quantization} needs a GPU of compute capability 8.9 or newer (Ada, Hopper); GPU {oldest.id} "
+            f"({oldest.name}) has {major}.{minor}"
         )
-    if served.stored_bytes is not None:
-        raise SettingInvalid(f"{served.model} is already quantised and runs as it is; do not use fp8 with it")
+    if dtype == "float32":
+        raise SettingInvalid(f"{quantization} computes with bfloat16 or float16; do not set --dtype float32 with it")
 
 
 def _command(load: Load, place: Place, machine: Machine, wanted: Wanted, port: int) -> VllmCommand:
@@ -217,8 +229,9 @@ def _model_flags(load: Load, wanted: Wanted) -> Iterator[Flag]:
         "float16": "this GPU does not support bfloat16",
     }
     yield Flag(text=f"--dtype={load.dtype}", reason="as configured" if wanted.dtype else reasons[load.dtype])
-    if load.quantization == "fp8":
-        yield Flag(text="--quantization=fp8", reason="quantises the layers' weights to eight bits while loading")
+    if load.quantization != "none":
+        name, effect = ONLINE_QUANTIZATION[load.quantization]
+        yield Flag(text=f"--quantization={name}", reason=f"quantises the layers' weights {effect}")
     yield Flag(text=f"--max-model-len={load.window}", reason="the window to which winnow cuts its prompts")
 
 

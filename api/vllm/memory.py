@@ -80,7 +80,7 @@ def memory_need(load: Load, *, split: int = 1) -> Need:
     """Memory needed on each of `split` GPUs."""
     served, width = load.served, _BYTES_OF[load.dtype]
     shape = served.shape
-    saved = served.quantizable * (width - 1) if load.quantization == "fp8" else 0  # one byte each
+    saved = served.quantizable * (width - 1) if load.quantization != "none" else 0  # one byte each
     weights = served.stored_bytes or served.parameters * width - saved
     row = (_GATES * shape.intermediate + _STATES * shape.hidden) * width
     kept = load.batched_tokens + load.window

@@ -141,7 +141,7 @@ class Bench:
         for spec in self.arguments.servers.split(","):
             number, batched, *more = spec.split(":")
             extra = [*self.arguments.extra.split(), "--max-num-batched-tokens", batched]
-            extra += ["--quantization", "fp8"] if number == "fp8" else []
+            extra += ["--quantization", number] if number.startswith("fp8") else []
             extra += [] if self.arguments.model else ["--load-format", "dummy"]
             extra += ["--no-enable-chunked-prefill"] if WHOLE in more else []
             name = "-".join((number, batched, *(each for each in more if each != TWINS)))
@@ -261,12 +261,12 @@ class Bench:
         chosen = [way for way in ways if way.name == STOCK and way.server.name.startswith(BF16)]
         for number in dict.fromkeys(way.server.name.partition("-")[0] for way in ways):
             for name in (WINNOW, WINNOW_TWINS):
-                ours = [way for way in ways if way.name == name and way.server.name.startswith(number)]
+                ours = [way for way in ways if way.name == name and way.server.name.startswith(f"{number}-")]
                 if not ours:
                     continue
                 winner = min(ours, key=self._cost)
                 self.rows.add("chosen", **winner.said)
-                chosen += [way for way in ways if way.name == BARE and way.server.name.startswith(number)]
+                chosen += [way for way in ways if way.name == BARE and way.server.name.startswith(f"{number}-")]
                 chosen += [way for way in ways if way.name == STOCK and way.server is winner.server] + [winner]
         return list(dict.fromkeys(chosen))
 

@@ -85,7 +85,11 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
             "WINNOW_EMBED_URL = 'http://me:secret@h': it must not have a user, query or fragment",
         ),
         ("spawn_vllm", "maybe", "WINNOW_SPAWN_VLLM = 'maybe': it must be true or false"),
-        ("quantization", "gguf", "WINNOW_QUANTIZATION = 'gguf': it must be one of none, fp8"),
+        (
+            "quantization",
+            "gguf",
+            "WINNOW_QUANTIZATION = 'gguf': it must be one of none, fp8, fp8-per-channel, fp8-per-block",
+        ),
         ("rerank_also", "a b a=http://h:1", "WINNOW_RERANK_ALSO = 'a b a=http://h:1': it names a twice"),
         (
             "rerank_also",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.tiny_foreign_models import write_bert, write_bert_embedder
 from tests.tiny_models import write_embedder, write_reranker
-from winnow.api.diagnostics.doctor import examined
-from winnow.api.settings import Settings
+from winnow.api.diagnostics.doctor import examined, quantization_found
+from winnow.api.settings import Quantization, Settings
 
 OF_QWEN = ("<think>", "9693", "Instruct: ", "<|endoftext|>", "vLLM", "merges.txt")
 
@@ -33,3 +35,32 @@ def test_the_causes_named_are_those_of_the_kind_of_model(tmp_path: Path, *, is_f
         assert "Rounding: " not in causes
     if is_foreign:
         assert "--embed-query-prefix" in " ".join(found.answers[0].likely_causes)
+
+
+@pytest.mark.parametrize(
+    ("capability", "quantization", "problem"),
+    [
+        ((9, 0), "fp8-per-block", None),
+        ((8, 0), "fp8-per-channel", r"fp8-per-channel needs .*GPU 0 \(A100\) has 8\.0"),
+        (None, "fp8", "fp8 needs a GPU, but vLLM runs on the CPU"),
+        ((8, 0), "none", None),
+    ],
+)
+def test_the_doctor_names_what_quantising_lacks(
+    tmp_path: Path, capability: tuple[int, int] | None, quantization: Quantization, problem: str | None
+) -> None:
+    """As the Python that has vLLM sees the machine; nothing is asked where nothing is to be quantised."""
+    gpu = {"id": "0", "name": "A100", "memory": 80_000_000_000, "free": 80_000_000_000, "capability": capability}
+    python = tmp_path / "python"
+    told = {"vllm": "0.32.0", "traces": False, "gpus": [gpu] if capability else []}
+    python.write_text(f"#!/bin/sh\necho '{json.dumps(told)}'\n", encoding="utf-8")
+    python.chmod(0o700)
+    found = list(quantization_found(Settings(quantization=quantization, vllm_python=str(python))))
+    assert [each.found for each in found] == {
+        "none": [],
+        "fp8-per-block": ["fp8-per-block by vLLM 0.32.0 on A100 (80 GB)"],
+    }.get(quantization, [quantization])
+    if problem is None:
+        assert all(each.problem is None for each in found)
+    else:
+        assert re.search(problem, str(found[0].problem))

@@ -155,15 +155,23 @@ def test_memory_that_others_hold_is_not_planned_with() -> None:
         commands(Machine(gpus=(replace(HOPPER, free_bytes=4 * GB),)), RERANKER)
 
 
-def test_fp8_is_refused_where_it_would_not_be_fast() -> None:
+@pytest.mark.parametrize(
+    ("quantization", "flag"),
+    [("fp8", "fp8"), ("fp8-per-channel", "fp8_per_channel"), ("fp8-per-block", "fp8_per_block")],
+)
+def test_fp8_is_refused_where_it_would_not_be_fast(quantization: Quantization, flag: str) -> None:
     """Ada and Hopper multiply in it; before them, and on a CPU, the operator is told."""
-    wanted = Wanted(quantization="fp8")
+    wanted = Wanted(quantization=quantization)
     (command,) = commands(gpus(1, 80, (8, 9)), RERANKER, wanted=wanted)
-    assert value_of(command, "--quantization") == "fp8"
-    with pytest.raises(SettingInvalid, match=r"8\.9 or newer \(Ada, Hopper\); this one has 8\.0"):
+    (plain,) = commands(gpus(1, 80, (8, 9)), RERANKER)
+    assert value_of(command, "--quantization") == flag
+    assert command.place.share_least < plain.place.share_least, "its weights take half the memory"
+    with pytest.raises(SettingInvalid, match=rf": {quantization} needs .*8\.9 or newer .*GPU 0 \(H100\) has 8\.0"):
         commands(gpus(1, 80, (8, 0)), RERANKER, wanted=wanted)
-    with pytest.raises(SettingInvalid, match="fp8 needs a GPU"):
+    with pytest.raises(SettingInvalid, match=f": {quantization} needs a GPU"):
         commands(CPU, RERANKER, wanted=wanted)
+    with pytest.raises(SettingInvalid, match="do not set --dtype float32"):
+        commands(gpus(1, 80), RERANKER, wanted=replace(wanted, dtype="float32"))
     with pytest.raises(SettingInvalid, match="already quantised"):
         commands(gpus(1, 80), replace(RERANKER, stored_bytes=5 * GB), wanted=wanted)
 
