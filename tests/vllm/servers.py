@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -46,7 +46,12 @@ def composed_flags(service: str) -> list[str]:
 
 @contextmanager
 def vllm(
-    model: Path, log: Path, *flags: str, dtype: str = "float32", program: Sequence[str] = ("-m", SERVER)
+    model: Path,
+    log: Path,
+    *flags: str,
+    dtype: str = "float32",
+    program: Sequence[str] = ("-m", SERVER),
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """A server of this model, started with these flags; gives its URL. When asked to, it ends in order."""
     with socket.socket() as free:
@@ -58,7 +63,7 @@ def vllm(
             ends_with_parent([PYTHON, *program, f"--model={model}", *flags, f"--dtype={dtype}", *ALWAYS, *address]),
             stdout=written,
             stderr=subprocess.STDOUT,
-            env=os.environ | VARIABLES,  # noqa: TID251
+            env=os.environ | VARIABLES | dict(variables or {}),  # noqa: TID251
             cwd=log.parent,
         )
     try:

@@ -1,4 +1,4 @@
-"""Scores and embeds token ids: vLLM's engine behind our own HTTP front. The only module that names vllm.
+"""Scores and embeds token ids: vLLM's engine behind our own HTTP front.
 
 The Python that has vllm runs this file by its path: winnow is not installed there, and nothing of it is imported. It
 accepts vLLM's own flags and implements exactly the part of vLLM's HTTP interface that winnow uses, so callers need not
@@ -9,9 +9,9 @@ socket to the computing process and back while the GPU waits (bench/RESULTS.md).
 process: the main thread hands it all inputs of a request at once and steps, and a second thread reads and prepares the
 next requests while the GPU computes.
 
-Rule 1: only the main thread touches what is being computed.
-Rule 2: what vLLM refuses is refused here, in its words.
-Rule 3: an engine failure ends the process, and its supervisor restarts it; a server that went on could not be trusted.
+The engine's loop is in engine_turns.py, which the same Python finds in this file's folder.
+
+Rule: what vLLM refuses is refused here, in its words.
 """
 
 from __future__ import annotations
@@ -19,23 +19,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
-import itertools
-import queue
 import signal
 import socket
 import threading
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Annotated, Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Annotated, Any, Final
 
 import msgspec
 import uvicorn
 import vllm
+from engine_turns import Job, Refused, Trace, Turns
 from prometheus_client import generate_latest
-from vllm import PoolingParams
+from shared_prefix import SharedPrefix, why_not
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.exceptions import VLLMValidationError
-from vllm.inputs import tokens_input
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.llm_engine import LLMEngine
@@ -48,12 +45,13 @@ _BACKLOG: Final = 1024  # connections waiting to be accepted
 BODY_BYTES_MAX: Final = 64_000_000  # bytes; a thousand inputs of 8,192 ids each
 BODY_SECONDS_MAX: Final = 60.0  # until a body has arrived
 _JSON: Final = (b"content-type", b"application/json")
+TOKENS: Final = "tokens"  # a shared prefix is computed once, all of it
+BLOCKS: Final = "blocks"  # its full blocks only, as vLLM does
 _TRACE: Final = frozenset({"traceparent", "tracestate"})  # W3C Trace Context
 
 TokenId = Annotated[int, msgspec.Meta(ge=0)]  # vLLM refuses ids that are too large, but would look up negative ones
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Trace = Mapping[str, str] | None  # the caller's trace headers; None if vLLM sends no spans
 
 
 class Ask(msgspec.Struct):
@@ -74,130 +72,10 @@ class Text(msgspec.Struct):
     add_special_tokens: bool = True
 
 
-class Refused(Exception):
-    """The request is invalid."""
-
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
-        self.status = status
-
-
-class Prepared(NamedTuple):
-    """An input that is ready to be computed."""
-
-    name: str
-    request: Any  # in the form of vLLM's front
-    hashed: Any  # in the form of its scheduler
-
-
-class Job:
-    """One request in the engine. `done` resolves to one tensor per input."""
-
-    def __init__(self, prepared: Sequence[Prepared], loop: asyncio.AbstractEventLoop) -> None:
-        self.prepared = prepared
-        self.rows: list[Any] = [None] * len(prepared)
-        self.left = len(prepared)
-        self.done: asyncio.Future[list[Any]] = loop.create_future()
-        self._loop = loop
-
-    def finish(self) -> None:
-        self._loop.call_soon_threadsafe(self._resolve)
-
-    def _resolve(self) -> None:
-        if not self.done.done():  # it is done if the caller has left
-            self.done.set_result(self.rows)
-
-
-class Turns:
-    """The engine's loop: take arrivals, step, deliver results. `run` is for the main thread, the rest for HTTP's."""
-
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
-        self._core = engine.engine_core.engine_core
-        self._tasks = engine.get_supported_tasks()
-        self._arrived: queue.SimpleQueue[tuple[Callable[[Job], None], Job] | None] = queue.SimpleQueue()
-        self._numbers = itertools.count()
-        self._waiting: dict[str, tuple[Job, int]] = {}  # by name: job and index of the input
-
-    def prepare(self, inputs: Sequence[list[int]], task: str, salt: str | None, trace: Trace) -> list[Prepared]:
-        """Check inputs and hash them for the prefix cache, while the engine computes.
-
-        Raises `Refused` for an input that is too long, or with ids or a task that the model lacks.
-        """
-        number = next(self._numbers)
-        params = PoolingParams(task=task)
-        checked = self._engine.input_processor
-        found = []
-        try:
-            for place, ids in enumerate(inputs):
-                name = f"{number}-{place}"
-                prompt = tokens_input(ids, cache_salt=salt)
-                request = checked.process_inputs(name, prompt, params, supported_tasks=self._tasks, trace_headers=trace)
-                checked.assign_request_id(request)
-                found.append(Prepared(name=name, request=request, hashed=self._core.preprocess_add_request(request)))
-        except (ValueError, VLLMValidationError) as error:
-            raise Refused(400, str(error)) from error
-        return found
-
-    def put(self, job: Job) -> None:
-        self._arrived.put((self._add, job))
-
-    def drop(self, job: Job) -> None:
-        """Cancel a job that is no longer awaited."""
-        self._arrived.put((self._abort, job))
-
-    def stop(self) -> None:
-        self._arrived.put(None)
-
-    def run(self) -> None:
-        """Run until `stop`. Raises what the engine raises."""
-        while self._take():
-            for output in self._engine.step():
-                job, place = self._waiting.pop(output.request_id)
-                job.rows[place] = output.outputs.data
-                job.left -= 1
-                if not job.left:
-                    job.finish()
-
-    def _take(self) -> bool:
-        """Take everything that has arrived; wait if the engine is idle. False means stop."""
-        is_idle = not self._waiting
-        while True:
-            try:
-                arrived = self._arrived.get(block=is_idle)
-            except queue.Empty:
-                return True
-            if arrived is None:
-                return False
-            act, job = arrived
-            act(job)
-            is_idle = not self._waiting
-
-    def _add(self, job: Job) -> None:
-        """Does what `LLMEngine.add_request` does, with a prepared input."""
-        for place, each in enumerate(job.prepared):
-            self._engine.output_processor.add_request(each.request, None)
-            self._core.add_request(*each.hashed)
-            self._waiting[each.name] = job, place
-
-    def _abort(self, job: Job) -> None:
-        left = [each.name for each in job.prepared if self._waiting.pop(each.name, None)]
-        if left:
-            self._engine.abort_request(left)
-            self._account()
-
-    def _account(self) -> None:
-        """Update /metrics, which vLLM does at the end of a step: there may be none after this."""
-        if self._engine.logger_manager is not None:
-            self._engine.logger_manager.record(
-                scheduler_stats=self._core.scheduler.make_stats(), iteration_stats=None, mm_cache_stats=None
-            )
-
-
 class Door:
     """The HTTP side, as an ASGI application."""
 
-    def __init__(self, engine: Any, turns: Turns, *, name: str, root: str) -> None:
+    def __init__(self, engine: Any, turns: Turns, *, name: str, root: str, shares: str) -> None:
         self._turns = turns
         self._name = name
         self._card = {
@@ -209,6 +87,7 @@ class Door:
             "max_num_batched_tokens": engine.vllm_config.scheduler_config.max_num_batched_tokens,
             "compiled": not engine.model_config.enforce_eager,
             "dtype": str(engine.model_config.dtype).removeprefix("torch."),
+            "shared_prefix": shares,
         }
         self._tokenizer = engine.get_tokenizer()
         self._tasks = frozenset(engine.get_supported_tasks())
@@ -364,12 +243,24 @@ def _engine(args: Namespace) -> Any:
     )
 
 
+def _turns(engine: Any, wanted: str) -> tuple[Turns, str]:
+    """Share prefixes to the token if wanted and possible. Returns the loop, and how it shares them."""
+    obstacle = why_not(engine) if wanted == TOKENS else "as wanted"
+    if obstacle is not None:
+        return Turns(engine, None), f"{BLOCKS}, {obstacle}"
+    prefix = SharedPrefix(engine)
+    turns = Turns(engine, prefix)
+    obstacle = prefix.try_out(turns.raw, engine.model_config.get_vocab_size())
+    return turns, TOKENS if obstacle is None else f"{BLOCKS}, {obstacle}"
+
+
 def _arguments() -> Namespace:
     """vLLM's flags, and those of its server that `winnow vllm-command` uses."""
     parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser(description="vLLM's engine behind winnow's front."))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--disable-uvicorn-access-log", action="store_true", help="accepted; there is no access log")
+    parser.add_argument("--shared-prefix", choices=(TOKENS, BLOCKS), default=TOKENS, help="computed once: to the token")
     return parser.parse_args()
 
 
@@ -379,9 +270,9 @@ def main() -> None:
     # Before the minutes of loading, so that a port in use is reported at once.
     listening = socket.create_server((args.host, args.port), family=family, backlog=_BACKLOG)
     engine = _engine(args)
-    turns = Turns(engine)
+    turns, shares = _turns(engine, args.shared_prefix)
     name = args.served_model_name[0] if args.served_model_name else args.model
-    door = Door(engine, turns, name=name, root=args.model)
+    door = Door(engine, turns, name=name, root=args.model, shares=shares)
     config = uvicorn.Config(door, lifespan="off", log_level="warning", access_log=False)
     server = uvicorn.Server(config)
     http = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)

@@ -22,6 +22,15 @@ ABSENT = (
     "vllm.v1.engine.llm_engine",
     "vllm.v1.executor",
 )
+OWN = ("engine_turns", "shared_prefix")
+
+
+class Refused(Exception):
+    """As in engine_turns.py."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(said)
+        self.status = status
 
 
 @pytest.fixture
@@ -30,6 +39,8 @@ def front(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     msgspec.Struct, msgspec.Meta, msgspec.json = object, lambda **_: None, MagicMock()  # type: ignore[attr-defined]
     msgspec.json.encode = lambda said: repr(said).encode()
     monkeypatch.setitem(sys.modules, "msgspec", msgspec)
+    for name in OWN:  # the file runs in their folder
+        monkeypatch.setitem(sys.modules, name, MagicMock(Refused=Refused))
     for name in ABSENT:
         monkeypatch.setitem(sys.modules, name, MagicMock())
     monkeypatch.delitem(sys.modules, "winnow.api.vllm.front.server", raising=False)
@@ -42,7 +53,7 @@ async def asked(front: Any, receive: Any) -> tuple[int, dict[bytes, bytes], byte
     engine = MagicMock()
     engine.get_supported_tasks.return_value = ("embed",)
     engine.vllm_config.observability_config.otlp_traces_endpoint = None
-    door = front.Door(engine, MagicMock(), name="model", root="model")
+    door = front.Door(engine, MagicMock(), name="model", root="model", shares="tokens")
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
