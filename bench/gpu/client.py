@@ -49,15 +49,16 @@ class Refused(Exception):
 class Caller:
     """Calls one path of one server, over a persistent connection."""
 
-    def __init__(self, port: int, path: str) -> None:
+    def __init__(self, port: int, path: str, key: str | None = None) -> None:
         self._path = path
+        self._headers = _HEADERS | ({} if key is None else {"Authorization": f"Bearer {key}"})
         self._connection = http.client.HTTPConnection(HOST, port, timeout=_SECONDS_MAX)
 
     def ask(self, body: bytes) -> Timed:
         for attempt in range(_TRIES):
             began = time.perf_counter()
             try:
-                self._connection.request("POST", self._path, body=body, headers=_HEADERS)
+                self._connection.request("POST", self._path, body=body, headers=self._headers)
                 response = self._connection.getresponse()
                 reply = response.read()
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
@@ -74,13 +75,13 @@ class Caller:
         self._connection.close()
 
 
-def burst(port: int, path: str, bodies: Sequence[bytes]) -> Burst:
-    """Send each body over its own connection, all at the same moment."""
+def burst(port: int, path: str, bodies: Sequence[bytes], keys: Sequence[str] = ()) -> Burst:
+    """Send each body over its own connection, all at the same moment; with these keys in turn, if there are any."""
     together = threading.Barrier(len(bodies) + 1)
     answers: list[Timed | None] = [None] * len(bodies)
 
     def ask(place: int) -> None:
-        caller = Caller(port, path)
+        caller = Caller(port, path, keys[place % len(keys)] if keys else None)
         together.wait()
         try:
             answers[place] = caller.ask(bodies[place])

@@ -12,7 +12,7 @@ DESIGN_TFLOPS: Final = 790.0  # assumed for the floor in design.md; used if no G
 
 
 def as_text(rows: Rows) -> str:
-    return "\n".join([*_head(rows), *_one(rows), *_many(rows), *_bars(rows)])
+    return "\n".join([*_head(rows), *_one(rows), *_many(rows), *_tenants(rows), *_bars(rows)])
 
 
 def floor_ms(rows: Rows, tokens: int, *, tflops: float) -> float:
@@ -95,6 +95,24 @@ def _many(rows: Rows) -> list[str]:
             share = floor / median(1e3 * row["seconds"] for row in here)
             name = f"{server:16} {way:8} {size or '':>6}"
             lines.append(f"{name} {rate:8.0f} ({len(here):2}) {p50:8.1f} {share:6.1%}")
+    return lines
+
+
+def _tenants(rows: Rows) -> list[str]:
+    """Compare several tenants in turn with one tenant, same number of requests at once."""
+    lines = []
+    for length in _lengths(rows.of("tenants")):
+        for server, way, size in _settings(rows.of("tenants", length=length)):
+            here = {"length": length, "server": server, "way": way, "slice": size}
+            several, one = (
+                median(row["documents"] / row["seconds"] for row in rows.of(kind, **here))
+                for kind in ("tenants", "many")
+            )
+            first = median(min(row["ms"]) for row in rows.of("tenants", **here))
+            found = f"{several:.0f} docs/s, {several / one - 1:+.1%} beside one tenant"
+            lines.append(
+                f"{server} {way}, {length} tokens, tenants in turn: {found}; first answer after {first:.0f} ms"
+            )
     return lines
 
 

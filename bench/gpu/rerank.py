@@ -47,6 +47,8 @@ from bench.gpu.servers import (
     winnow_command,
 )
 from bench.gpu.texts import Asked, Requests
+from bench.gpu.variants import flags_of, launcher_of
+from winnow.rerank.vllm_reranker import SHARED_SECONDS
 
 STOCK: Final = "stock"
 BARE: Final = "bare"
@@ -70,6 +72,7 @@ class Way:
     server: Server  # the vLLM server that computes
     port: int  # of the process that is called
     slice_tokens: int | None = None
+    keys: tuple[str, ...] = ()  # of its tenants
 
     @property
     def is_winnow(self) -> bool:
@@ -78,6 +81,9 @@ class Way:
     @property
     def said(self) -> dict[str, Any]:
         return {"server": self.server.name, "way": self.name, "slice": self.slice_tokens}
+
+    def caller(self) -> Caller:
+        return Caller(self.port, PATHS[self.name], self.keys[0] if self.keys else None)
 
     def body(self, asked: Asked) -> bytes:
         return asked.ids if self.name == BARE else asked.texts
@@ -144,14 +150,18 @@ class Bench:
             extra += ["--quantization", number] if number.startswith("fp8") else []
             extra += [] if self.arguments.model else ["--load-format", "dummy"]
             extra += ["--no-enable-chunked-prefill"] if WHOLE in more else []
+            extra += flags_of(more)
             name = "-".join((number, batched, *(each for each in more if each != TWINS)))
             template_or_none = None if FRONT in more else template
-            self.servers.append(self._started(name, model, template_or_none, extra))
+            launcher = launcher_of(more)
+            self.servers.append(self._started(name, model, template_or_none, extra, launcher))
             if TWINS in more:
-                self.twins[name] = self._started(f"{name}-twin", model, template_or_none, extra)
+                self.twins[name] = self._started(f"{name}-twin", model, template_or_none, extra, launcher)
         return Path(model)
 
-    def _started(self, name: str, model: Path, template: Path | None, extra: Sequence[str]) -> Server:
+    def _started(
+        self, name: str, model: Path, template: Path | None, extra: Sequence[str], launcher: Sequence[str]
+    ) -> Server:
         """Start a server. Our own front needs no template."""
         port = free_port()
         command = vllm_command(
@@ -162,6 +172,7 @@ class Bench:
             template=template,
             extra=extra,
             by_our_front=template is None,
+            launcher=launcher,
         )
         return start(name, command, port, self.arguments.logs)
 
@@ -176,17 +187,21 @@ class Bench:
                     if all(each is not None and each.is_up for each in behind):
                         name, port = f"{way.replace(' ', '-')}-{server.name}-{size}", free_port()
                         urls = ",".join(f"http://{HOST}:{each.port}" for each in behind if each is not None)
-                        command = winnow_command(urls, model, port, self.folder / name, slice_tokens=size)
+                        command = winnow_command(
+                            urls, model, port, self.folder / name, slice_tokens=size,
+                            tenants=self.arguments.tenants, shared_seconds=self.arguments.shared_seconds,
+                        )  # fmt: skip
                         begun.append((server, way, size, start(name, command, port, self.arguments.logs)))
         self.services = [service for *_, service in begun]
         wait(self.services, "/healthz", until=time.monotonic() + PROCESS_SECONDS)
         for server in up:
-            if not server.name.endswith(FRONT):
+            if FRONT not in server.name.split("-"):
                 yield Way(name=STOCK, server=server, port=server.port)
             yield Way(name=BARE, server=server, port=server.port)
             for owner, way, size, service in begun:
                 if owner is server and service.is_up:
-                    yield Way(name=way, server=server, port=service.port, slice_tokens=size)
+                    keys = _keys(self.folder / service.name)
+                    yield Way(name=way, server=server, port=service.port, slice_tokens=size, keys=keys)
 
     def _note(self, servers: Sequence[Server]) -> None:
         for server in servers:
@@ -207,7 +222,7 @@ class Bench:
         warm = self._draw(self._lengths()[0])
         same = [self._draw(length) for length in self._lengths()]
         for way in ways:
-            caller = Caller(way.port, PATHS[way.name])
+            caller = way.caller()
             try:
                 caller.ask(way.body(warm))
                 for length, asked in zip(self._lengths(), same, strict=True):
@@ -239,7 +254,7 @@ class Bench:
                     self._ask_once(way, asked, phase=phase, length=length)
 
     def _ask_once(self, way: Way, asked: Asked, *, phase: str, length: int) -> None:
-        caller = Caller(way.port, PATHS[way.name])
+        caller = way.caller()
         before = metrics(way.server)
         try:
             timed = caller.ask(way.body(asked))
@@ -288,20 +303,29 @@ class Bench:
                 for way in [*ways[turned:], *ways[:turned]]:
                     if number and time.monotonic() > until:
                         return
-                    self._ask_many(way, bodies, length)
+                    self._ask_many(way, bodies, length, way.keys[:1])
+                    if len(way.keys) > 1:
+                        fresh = [self._draw(length) for _ in range(self.arguments.at_once)]
+                        self._ask_many(way, fresh, length, way.keys)
 
-    def _ask_many(self, way: Way, bodies: Sequence[Asked], length: int) -> None:
+    def _ask_many(self, way: Way, bodies: Sequence[Asked], length: int, keys: Sequence[str]) -> None:
         try:
-            found = burst(way.port, PATHS[way.name], [way.body(asked) for asked in bodies])
+            found = burst(way.port, PATHS[way.name], [way.body(asked) for asked in bodies], keys)
         except (Refused, OSError) as error:
             self.rows.add("failed", **way.said, phase="at once", error=repr(error))
             return
         agree = all(way.counts_rightly(*pair) for pair in zip(found.answers, bodies, strict=True))
+        kind = "tenants" if len(keys) > 1 else "many"
         self.rows.add(
-            "many", **way.said, length=length, seconds=round(found.seconds, 3), requests=len(bodies),
+            kind, **way.said, length=length, seconds=round(found.seconds, 3), requests=len(bodies),
             documents=sum(asked.documents for asked in bodies), tokens=sum(asked.tokens for asked in bodies),
             ms=[round(timed.ms, 1) for timed in found.answers], tokens_agree=agree,
         )  # fmt: skip
+
+
+def _keys(data: Path) -> tuple[str, ...]:
+    file = data / "keys.json"
+    return tuple(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else ()
 
 
 def _scores(way: Way, body: dict[str, Any]) -> list[float]:
@@ -321,7 +345,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shape", choices=SHAPES, default="4b")
     parser.add_argument("--vllm-python", default=sys.executable, help="how to run a Python that has vLLM")
     parser.add_argument(
-        "--servers", default="bf16:8192,bf16:16384,fp8:16384", help="format:batched tokens[:whole][:twins][:front], ..."
+        "--servers",
+        default="bf16:8192,bf16:16384,fp8:16384",
+        help="format:batched tokens[:whole][:twins][:front][:variant of it], ...",
     )
     parser.add_argument("--slices", default="8192,16384,65536", help="tokens per request from winnow")
     parser.add_argument("--extra", default="", help="additional flags for every vLLM server")
@@ -334,6 +360,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--try-seconds", type=float, default=80.0)
     parser.add_argument("--one-seconds", type=float, default=110.0)
     parser.add_argument("--spare-seconds", type=float, default=30.0, help="kept for stopping")
+    parser.add_argument("--tenants", type=int, default=0, help="winnow also serves so many in turn, 16 at once")
+    parser.add_argument("--shared-seconds", type=float, default=SHARED_SECONDS, help="of work in flight meanwhile")
     parser.add_argument("--no-card", action="store_true")
     return parser.parse_args()
 

@@ -93,19 +93,23 @@ def vllm_command(
     template: Path | None = None,
     extra: Sequence[str] = (),
     by_our_front: bool = False,
+    launcher: Sequence[str] = (),
 ) -> list[str]:
-    """`python` runs a Python that has vLLM and may be `env NAME=VALUE ... python3`."""
+    """`python` runs a Python that has vLLM and may be `env NAME=VALUE ... python3`; `launcher` runs our front."""
     role = ["--hf-overrides", RERANKER_HEAD] if is_reranker else ["--convert", "embed"]
     if template is not None:
         role += ["--chat-template", str(template)]
     place = ["--host", HOST, "--port", str(port), "--served-model-name", SERVED_NAME]
-    program = [str(FRONT)] if by_our_front else ["-m", SERVER]
+    program = [*launcher, str(FRONT)] if by_our_front else ["-m", SERVER]
     common = ["--model", str(model), "--runner", "pooling", "--max-model-len", str(WINDOW)]
     return [*shlex.split(python), *program, *common, *place, *role, *extra]
 
 
-def winnow_command(url: str, model: Path, port: int, data: Path, *, slice_tokens: int) -> list[str]:
+def winnow_command(
+    url: str, model: Path, port: int, data: Path, *, slice_tokens: int, tenants: int, shared_seconds: float
+) -> list[str]:
     asked = [f"--url={url}", f"--model={model}", f"--port={port}", f"--data={data}", f"--slice-tokens={slice_tokens}"]
+    asked += [f"--tenants={tenants}", f"--shared-seconds={shared_seconds}"]
     return [sys.executable, "-m", "bench.gpu.winnow", *asked]
 
 

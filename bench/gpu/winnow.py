@@ -9,6 +9,7 @@ is no embedder, which POST /v1/rerank does not need. The rest is `winnow serve`:
 from __future__ import annotations
 
 import argparse
+import json
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,16 +19,20 @@ import uvicorn
 
 from winnow.api.assemble import wire
 from winnow.api.cli.serve import LOGGING
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.http.app import create_app
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.settings import load
-from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
+from winnow.rerank import vllm_reranker
+from winnow.rerank.vllm_reranker import RERANKER_FAILURES, SHARED_SECONDS, VllmReranker
+from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
 from winnow.retrieval.errors import EmbedderUnavailable
 from winnow.retrieval.limits import TIMEOUT_MS_MAX
 from winnow.retrieval.model.folder import find_model
 from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import COMMAND_LINE
 from winnow.retrieval.vllm.client import VllmClient
 from winnow.retrieval.vllm.pool import VllmPool
 
@@ -53,6 +58,17 @@ async def taken_at_its_word(client: VllmClient, deadline: Deadline) -> None:
     """A `Proof` that always passes."""
 
 
+def write_keys(data: Path, tenants: int) -> None:
+    """Create tenants, and write their keys to `data`/keys.json."""
+    data.mkdir(parents=True, exist_ok=True)
+    disk = DataFolder.open(data)
+    wish = KeyWish(scopes=ALL_SCOPES, note="benchmark")
+    made = [disk.catalog.tenants.make(f"tenant-{number}", by=COMMAND_LINE).name for number in range(tenants)]
+    keys = [disk.catalog.keys.make(name, wish, by=COMMAND_LINE).text for name in made]
+    disk.catalog.database.close()
+    (data / "keys.json").write_text(json.dumps(keys), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", required=True)
@@ -60,7 +76,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--slice-tokens", type=int, required=True)
+    parser.add_argument("--tenants", type=int, default=0, help="with a key each, in DATA/keys.json; 0: no keys")
+    parser.add_argument("--shared-seconds", type=float, default=SHARED_SECONDS, help="of work in flight while tenants")
     arguments = parser.parse_args()
+    vllm_reranker.SHARED_SECONDS = arguments.shared_seconds  # type: ignore[misc]  to try another value
+    if arguments.tenants:
+        write_keys(arguments.data, arguments.tenants)
     settings = load(
         {
             "data": arguments.data,

@@ -12,6 +12,7 @@ from bench.gpu.models import SHAPES, chat_template, write_folder
 from bench.gpu.report import as_text
 from bench.gpu.rows import Rows
 from bench.gpu.texts import Requests
+from bench.gpu.variants import flags_of, launcher_of
 from tests.real_models import qwen_tokenizer
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.rerank.prompt import PromptBuilder
@@ -65,3 +66,23 @@ def test_a_bar_is_computed_against_the_fastest_stock_server(tmp_path: Path) -> N
         )  # fmt: skip
     said = as_text(Rows.read(tmp_path / "rows.jsonl"))
     assert "winnow 200.0 ms, 10.0% of the bf16 floor, 1.30x stock bf16 one at a time, +5.3% over bare" in said
+
+
+def test_a_variant_of_the_front_is_a_flag_or_a_launcher() -> None:
+    """And a server without one runs as it is."""
+    assert (flags_of(["front"]), launcher_of(["front"])) == ([], [])
+    assert flags_of(["front", "blocks"]) == ["--shared-prefix", "blocks"]
+    name, sizes = flags_of(["graphs"])
+    assert name == "--compilation-config"
+    assert orjson.loads(sizes)["cudagraph_capture_sizes"][-2:] == [15_872, 16_384]
+    program, seconds = launcher_of(["front", "switch500"])
+    assert (Path(program).is_file(), float(seconds)) == (True, 0.0005)
+
+
+def test_tenants_in_turn_are_compared_with_one(tmp_path: Path) -> None:
+    rows = Rows(tmp_path / "rows.jsonl")
+    said = {"server": "bf16-1", "way": "winnow", "slice": 65_536, "length": 128, "requests": 16, "documents": 1_600}
+    rows.add("run", arguments={"layer_weights": 10**9})
+    rows.add("many", **said, seconds=3.2, tokens=1, tokens_agree=True, ms=[900.0, 3_000.0])
+    rows.add("tenants", **said, seconds=4.0, tokens=1, tokens_agree=True, ms=[400.0, 3_900.0])
+    assert "tenants in turn: 400 docs/s, -20.0% beside one tenant; first answer after 400 ms" in as_text(rows)
