@@ -2,12 +2,16 @@
 
 The rows of a pack are stored without padding. A group of equal lengths becomes a batch by a change of view. Similar
 lengths are gathered with padding at the end, where causality hides it from every real token.
+
+In float32 on a CPU the prefix is not copied in front of each sequence: attention over the prefix and over the own part
+are computed apart and merged by the weights of both, as flash attention merges its blocks. Others join keys and values.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -17,6 +21,7 @@ from winnow.retrieval.model.packing import Group
 
 Past = tuple[Tensor, Tensor] | None  # keys and values of a prefix, each (1, kv_heads, tokens, head_dim)
 
+_aten: Final[Any] = torch.ops.aten
 _QUERY_BLOCK: Final = 256  # rows at once on a CPU: skips most of what lies above the diagonal, and masks stay small
 
 
@@ -42,12 +47,22 @@ class Rows:
 
     def join(self, attended: Tensor) -> Tensor:
         """(count, heads, longest, head_dim) to (the group's tokens, heads * head_dim)"""
-        flat = attended.transpose(1, 2).flatten(2).flatten(0, 1)
+        return self.tokens(attended).flatten(1)
+
+    def tokens(self, found: Tensor) -> Tensor:
+        """(count, heads, longest, ...) to (the group's tokens, heads, ...)"""
+        flat = found.transpose(1, 2).flatten(0, 1)
         return flat if self.visible is None else flat[self._kept]
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, rows: list[Rows], past: Past) -> Tensor:
     """Causal attention of every token: (tokens, query_heads * head_dim)."""
+    if past is not None and _merges(queries):
+        own = []
+        for group in rows:
+            part = _flash(group.spread(queries), group.spread(keys), group.spread(values), is_causal=True)
+            own.append(_Part(attended=group.tokens(part.attended), weight=group.tokens(part.weight)))
+        return _merged(_over_prefix(queries, past), own)
     attended = []
     for group in rows:
         own_keys, own_values = _after(past, group.spread(keys), group.spread(values))
@@ -57,12 +72,17 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, rows: list[Rows], past
 
 def attend_from_ends(queries: Tensor, keys: Tensor, values: Tensor, rows: list[Rows], past: Past) -> Tensor:
     """Attention of the last token of each sequence only; `queries` has one row per sequence."""
+    ends = queries.unsqueeze(2).split_with_sizes([group.count for group in rows])
+    if past is not None and _merges(queries):
+        own = []
+        for mine, group in zip(ends, rows, strict=True):
+            padding = None if group.visible is None else _minus_infinity(~group.visible)[:, None, None, :]
+            part = _flash(mine, group.spread(keys), group.spread(values), attn_mask=padding)
+            own.append(_Part(attended=part.attended.squeeze(2), weight=part.weight.squeeze(2)))
+        return _merged(_over_prefix(queries, past), own)
     attended = []
-    first = 0
-    for group in rows:
+    for mine, group in zip(ends, rows, strict=True):
         own_keys, own_values = _after(past, group.spread(keys), group.spread(values))
-        mine = queries[first : first + group.count].unsqueeze(2)
-        first += group.count
         mask = None
         if group.visible is not None:
             before = own_keys.shape[2] - group.group.longest
@@ -70,6 +90,45 @@ def attend_from_ends(queries: Tensor, keys: Tensor, values: Tensor, rows: list[R
         found = functional.scaled_dot_product_attention(mine, own_keys, own_values, attn_mask=mask, enable_gqa=True)
         attended.append(found.flatten(1))
     return torch.cat(attended)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Attention over a part of the keys."""
+
+    attended: Tensor  # (..., heads, head_dim)
+    weight: Tensor  # (..., heads): the logarithm of the sum over which the softmax divided
+
+
+def _merges(queries: Tensor) -> bool:
+    return queries.device.type == "cpu" and queries.dtype == torch.float32
+
+
+def _over_prefix(queries: Tensor, past: tuple[Tensor, Tensor]) -> _Part:
+    """Every token sees all of the prefix, so the tokens of a pack are one sequence here."""
+    part = _flash(queries.transpose(0, 1).unsqueeze(0), *past)
+    return _Part(attended=part.attended[0].transpose(0, 1), weight=part.weight[0].transpose(0, 1))
+
+
+def _flash(
+    queries: Tensor, keys: Tensor, values: Tensor, *, is_causal: bool = False, attn_mask: Tensor | None = None
+) -> _Part:
+    """What scaled_dot_product_attention calls on a CPU, with the weight that it drops."""
+    shared = queries.shape[1] // keys.shape[1]
+    if shared > 1:
+        keys, values = keys.repeat_interleave(shared, 1), values.repeat_interleave(shared, 1)
+    attend_on_cpu = _aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001  torch spells its operators so
+    return _Part(*attend_on_cpu(queries, keys, values, is_causal=is_causal, attn_mask=attn_mask))
+
+
+def _merged(prefix: _Part, own: list[_Part]) -> Tensor:
+    attended, weight = torch.cat([part.attended for part in own]), torch.cat([part.weight for part in own])
+    share = torch.sigmoid(prefix.weight - weight).unsqueeze(2)
+    return attended.lerp_(prefix.attended, share).flatten(1)
+
+
+def _minus_infinity(where: Tensor) -> Tensor:
+    return torch.zeros(where.shape).masked_fill_(where, -torch.inf)
 
 
 def _after(past: Past, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -166,13 +166,24 @@ class _TokenTable:
         self._known = torch.zeros(config.vocabulary, dtype=torch.bool)
         shape = config.vocabulary, config.kv_heads, config.head_dim  # rows that are never written take no memory
         self._keys, self._values = torch.empty(shape, dtype=dtype), torch.empty(shape, dtype=dtype)
+        self._gathered: list[Tensor] = []
 
     def heads(self, tokens: Tensor, states: Tensor) -> Heads:
         """Return what `_Layer.project` would; queries are those of `states`."""
         new = tokens[~self._known[tokens]]
         if len(new):
             self._add(torch.unique(new))
-        return Heads(queries=self._layer.queries_of(states), keys=self._keys[tokens], values=self._values[tokens])
+        return Heads(
+            queries=self._layer.queries_of(states),
+            keys=self._gather(self._keys, tokens, 0),
+            values=self._gather(self._values, tokens, 1),
+        )
+
+    def _gather(self, known: Tensor, tokens: Tensor, place: int) -> Tensor:
+        """Copy the rows of these tokens to memory that the next pack takes again: new pages cost more than the copy."""
+        if len(self._gathered) < 2 or len(self._gathered[0]) < len(tokens):
+            self._gathered = [torch.empty(len(tokens), *known.shape[1:], dtype=known.dtype) for _ in range(2)]
+        return torch.index_select(known, 0, tokens, out=self._gathered[place][: len(tokens)])
 
     def _add(self, tokens: Tensor) -> None:
         one = torch.zeros(1, dtype=torch.int64)  # a query that is not kept: a product of no rows has no shape
@@ -192,10 +203,13 @@ def _table_for(
 
 
 def turned(heads: Tensor, rotation: Tensor) -> Tensor:
-    """Rotary embedding as one complex product: `_interleave` has interleaved the two halves of a head."""
+    """Rotary embedding as one complex product: `_interleave` has interleaved the two halves of a head.
+
+    Float32 is turned where it lies, so `heads` must be a projection that is not used again.
+    """
     tokens, count, head_dim = heads.shape
     pairs = torch.view_as_complex(heads.float().view(tokens, count, head_dim // 2, 2))
-    return torch.view_as_real(pairs * rotation).flatten(-2).to(heads.dtype)
+    return torch.view_as_real(pairs.mul_(rotation)).flatten(-2).to(heads.dtype)
 
 
 def _under(take: Take, prefix: str) -> Take:
@@ -210,7 +224,12 @@ def _of_shape(checkpoint: Checkpoint, name: str, shape: tuple[int, ...]) -> Tens
 
 
 def _norm(states: Tensor, weight: Tensor, config: QwenConfig) -> Tensor:
-    return functional.rms_norm(states, weight.shape, weight, config.norm_epsilon)
+    """torch's rms_norm, to the bit. On a CPU torch makes a new tensor at each of its steps; here two are reused."""
+    if states.is_cuda or states.dtype != torch.float32:
+        return functional.rms_norm(states, weight.shape, weight, config.norm_epsilon)
+    normed = states.square()
+    scale = normed.mean(-1, keepdim=True).add_(config.norm_epsilon).rsqrt_()
+    return torch.mul(states, scale, out=normed).mul_(weight)
 
 
 def _interleave(rows: Tensor, head_dim: int) -> Tensor:
@@ -232,7 +251,7 @@ class _Rotations:
         needed = int(places.max()) + 1
         if needed > len(self._table):
             self._table = self._compute(max(needed, 2 * len(self._table)))
-        return self._table[torch.from_numpy(places).to(self._table.device)].unsqueeze(1)
+        return self._table.index_select(0, torch.from_numpy(places).to(self._table.device)).unsqueeze(1)
 
     def _compute(self, positions: int) -> Tensor:
         angles = torch.outer(torch.arange(positions, device=self._frequencies.device).float(), self._frequencies)
