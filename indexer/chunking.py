@@ -85,6 +85,15 @@ class _Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """A span, and what was tokenised to see that it fits: the tokens are those of this text and of no other."""
+
+    span: Span
+    text: str  # with the head that it was counted with
+    ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chunker:
     """Cuts texts into passages of at most `tokens_max` tokens.
 
@@ -104,19 +113,23 @@ class Chunker:
         return self.spans_of([Uncut(text=text, title=title, parts=parts)])[0]
 
     def spans_of(self, texts: Sequence[Uncut]) -> list[tuple[Span, ...]]:
+        """Cut each text, like `counted`."""
+        return [tuple(each.span for each in found) for found in self.counted(texts)]
+
+    def counted(self, texts: Sequence[Uncut]) -> list[tuple[Counted, ...]]:
         """Cut each text until every chunk fits. All texts are tokenised together, on all cores."""
-        found: list[list[Span]] = [[] for _ in texts]
+        found: list[list[Counted]] = [[] for _ in texts]
         waiting = [piece for owner, text in enumerate(texts) for piece in self._pieces(owner, text)]
         while waiting:
-            counted = self.tokenizer.ids_batch([piece.head + piece.text for piece in waiting])
+            read = [piece.head + piece.text for piece in waiting]
             parts: list[_Piece] = []
-            for piece, ids in zip(waiting, counted, strict=True):
+            for piece, text, ids in zip(waiting, read, self.tokenizer.ids_batch(read), strict=True):
                 smaller = self._parts(piece, len(ids)) if len(ids) > piece.passage_max else []
                 parts.extend(smaller)
                 if not smaller:
-                    found[piece.owner].append(piece.span)
+                    found[piece.owner].append(Counted(span=piece.span, text=text, ids=ids))
             waiting = parts
-        return [tuple(sorted(spans, key=lambda span: span.start)) for spans in found]
+        return [tuple(sorted(chunks, key=lambda chunk: chunk.span.start)) for chunks in found]
 
     def _pieces(self, owner: int, uncut: Uncut) -> Iterator[_Piece]:
         """Yield the structural parts of a text, or all of it."""

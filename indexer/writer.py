@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from winnow.indexer.chunking import Chunker, Uncut
+from winnow.indexer.chunking import Chunker, Counted, Uncut
 from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice, heads_of
-from winnow.retrieval.embed.embedder import Embedder
+from winnow.retrieval.embed.embedder import Embedder, Passage, TakesTokens
 from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors, header_above, passage_of
 from winnow.retrieval.store.contract import Store
@@ -32,15 +32,7 @@ class CutDocuments:
 
     documents: tuple[Document, ...]
     spans: tuple[tuple[Span, ...], ...]  # per document
-    fields: tuple[str, ...]  # per document: lines that the embedder reads before the title
-
-    @property
-    def passages(self) -> list[str]:
-        return [
-            fields + passage
-            for document, spans, fields in zip(self.documents, self.spans, self.fields, strict=True)
-            for passage in _passages_of(document, spans)
-        ]
+    passages: tuple[Passage, ...]  # one for each span, in order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +79,21 @@ class DocumentWriter:
         assert documents, "an empty commit is no commit. This is a bug."
         assert len({document.id for document in documents}) == len(documents), "ids repeat. This is a bug."
         fields = self._field_lines(documents)
-        spans = self._chunker.spans_of(
+        chunks = self._chunker.counted(
             [
                 Uncut(text=document.text, fields=lines, title=document.title, parts=document.parts)
                 for document, lines in zip(documents, fields, strict=True)
             ]
         )
-        return CutDocuments(documents=tuple(documents), spans=tuple(spans), fields=fields)
+        return CutDocuments(
+            documents=tuple(documents),
+            spans=tuple(tuple(chunk.span for chunk in of_one) for of_one in chunks),
+            passages=tuple(
+                passage
+                for document, of_one, lines in zip(documents, chunks, fields, strict=True)
+                for passage in _passages_of(document, of_one, lines)
+            ),
+        )
 
     async def write(self, cut: CutDocuments) -> UpsertReport:
         """Second half of `upsert`."""
@@ -102,7 +102,10 @@ class DocumentWriter:
     async def embed(self, cut: CutDocuments) -> EmbeddedWindow:
         """Compute the vectors of all passages. Cancelling it loses nothing but the work."""
         passages = cut.passages
-        embeddings = await self._embedder.embed_passages(passages)
+        if isinstance(self._embedder, TakesTokens) and self._embedder.tokenizer is self._chunker.tokenizer:
+            embeddings = await self._embedder.embed_tokenised(passages)
+        else:
+            embeddings = await self._embedder.embed_passages([passage.text for passage in passages])
         _require_unit_vectors(embeddings.vectors, count=len(passages))
         return EmbeddedWindow(
             documents=tuple(_attach_vectors(cut, embeddings.vectors)),
@@ -131,12 +134,17 @@ class DocumentWriter:
         return tuple(heads_of(lines, chunker.tokenizer, tokens_max=chunker.tokens_max // _FIELDS_SHARE))
 
 
-def _passages_of(document: Document, spans: Sequence[Span]) -> Iterator[str]:
-    """Yield what both stages read of each span."""
-    for span, placed in zip(spans, place_spans(document.text, document.parts, spans), strict=True):
-        text = document.text[span.start : span.end]
-        header = header_above(placed.part, span.start)
-        yield passage_of(document.title, text, section=placed.section, header=header)
+def _passages_of(document: Document, chunks: Sequence[Counted], fields: str) -> Iterator[Passage]:
+    """Yield what the embedder reads of each chunk, with its tokens if the chunker counted this very text.
+
+    It counted another for the first piece of a table or of code that was cut: with the header, which the piece has.
+    """
+    places = place_spans(document.text, document.parts, [chunk.span for chunk in chunks])
+    for chunk, placed in zip(chunks, places, strict=True):
+        text = document.text[chunk.span.start : chunk.span.end]
+        header = header_above(placed.part, chunk.span.start)
+        read = fields + passage_of(document.title, text, section=placed.section, header=header)
+        yield Passage(text=read, ids=chunk.ids if read == chunk.text else None)
 
 
 def _attach_vectors(cut: CutDocuments, vectors: Vectors) -> list[EmbeddedDocument]:

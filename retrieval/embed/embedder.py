@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from winnow.retrieval.records import Vectors
 
@@ -60,6 +60,28 @@ class Embedder(Protocol):
     async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings: ...
 
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A passage to embed, and its tokens if they are known."""
+
+    text: str
+    ids: Sequence[int] | None = None  # of the whole text, as the embedder's own tokenizer encodes it
+
+
+@runtime_checkable
+class TakesTokens(Protocol):
+    """An embedder that need not tokenise what its own tokenizer has encoded before."""
+
+    @property
+    def tokenizer(self) -> object:
+        """Compare it by identity: another one may encode the same text otherwise."""
+        ...
+
+    async def embed_tokenised(self, passages: Sequence[Passage]) -> Embeddings:
+        """Like `embed_passages`; a passage without tokens is encoded."""
+        ...
 
 
 def query_prompt(query: str, task: str) -> str:

@@ -14,7 +14,7 @@ from typing import Final, Protocol, Self
 
 import numpy as np
 
-from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings, query_prompt
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings, Passage, query_prompt
 from winnow.retrieval.errors import ModelUnusable, SettingInvalid
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder
@@ -93,8 +93,16 @@ class PooledEmbedder:
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
         return await self._embed(texts)
 
+    async def embed_tokenised(self, passages: Sequence[Passage]) -> Embeddings:
+        """Like `embed_passages`; only a passage without tokens is encoded."""
+        unknown = [passage.text for passage in passages if passage.ids is None]
+        encoded = iter(await asyncio.to_thread(self.tokenizer.ids_batch, unknown) if unknown else [])
+        return await self._pool([next(encoded) if each.ids is None else each.ids for each in passages])
+
     async def _embed(self, texts: Sequence[str]) -> Embeddings:
-        ids = await asyncio.to_thread(self.tokenizer.ids_batch, texts)
+        return await self._pool(await asyncio.to_thread(self.tokenizer.ids_batch, texts))
+
+    async def _pool(self, ids: Sequence[Sequence[int]]) -> Embeddings:
         room = self._tokens_max - 1
         ended = [[*found[:room], self._end_id] for found in ids]
         states = await self._states.last_states(ended)

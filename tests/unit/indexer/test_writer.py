@@ -5,18 +5,36 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.fakes import HashEmbedder, MemoryStore
+from tests.real_models import bundled_model, qwen_tokenizer
+from tests.tiny_models import write_embedder
 from tests.unit.indexer.test_chunking import Words
 from winnow.indexer.chunking import Chunker
 from winnow.indexer.writer import DocumentWriter
+from winnow.retrieval.document_fields import NO_CHOICE, check_fields
 from winnow.retrieval.embed.embedder import Embeddings
+from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.errors import ModelUnusable, Overloaded
-from winnow.retrieval.records import Document, EmbeddedDocument, passage_of
+from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.records import Document, EmbeddedDocument, Part, PartKind, passage_of
 
+PIECES = st.lists(
+    st.tuples(
+        st.sampled_from(PartKind),
+        st.text(alphabet='ab1  \n\n\t.!。，"-中文é\u0301\u200d👍\ud800', min_size=1, max_size=150),
+        st.sampled_from([(), ("A heading",), ("中文", "b")]),
+        st.sampled_from(["", "name | 年"]),
+    ),
+    max_size=4,
+)
 LONG = Document(id="long", title="Title", text=" ".join(f"w{number}" for number in range(30)), metadata={"year": 2020})
 SHORT = Document(id="short", text="退货须知。")
 
@@ -59,6 +77,72 @@ async def test_every_chunk_gets_the_vector_of_its_passage():
     np.testing.assert_array_equal(stored, expected.vectors)
     assert (report.documents, report.chunks, report.tokens) == (2, 4, expected.tokens)
     assert report.store_version == snapshot.version
+
+
+@pytest.fixture(scope="module", params=["tiny", "bundled embedder", "qwen"])
+def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PlainTokenizer:
+    match request.param:
+        case "tiny":
+            return PlainTokenizer.load(write_embedder(tmp_path_factory.mktemp("models") / "tiny"))
+        case "qwen":
+            return PlainTokenizer.load(qwen_tokenizer())
+        case _:
+            return PlainTokenizer.load(bundled_model("embedder").path)
+
+
+def document_of(pieces: Sequence[tuple[PartKind, str, tuple[str, ...], str]], title: str) -> Document:
+    parts, text = [], ""
+    for kind, body, section, header in pieces:
+        parts.append(Part(start=len(text), end=len(text) + len(body), kind=kind, section=section, header=header))
+        text += body
+    return Document(id="a", text=text, title=title, parts=tuple(parts), metadata={"year": 2020})
+
+
+@settings(max_examples=25, deadline=None)
+@given(pieces=PIECES, title=st.sampled_from(["", "Title", "标题 é"]), has_fields=st.booleans())
+def test_tokens_of_a_passage_are_those_of_its_whole_text(
+    tokenizer: PlainTokenizer, pieces: list[tuple[PartKind, str, tuple[str, ...], str]], title: str, *, has_fields: bool
+):
+    """Heads included, to the id; known unless the chunker counted another head, which only tables and code have."""
+    document = document_of(pieces, title)
+    writer = DocumentWriter(
+        store=MemoryStore(),
+        embedder=HashEmbedder(),
+        chunker=Chunker(tokenizer=tokenizer, tokens_max=24),
+        fields=check_fields(["year"], 24) if has_fields else NO_CHOICE,
+    )
+    passages = writer.cut([document]).passages
+    for passage in passages:
+        if passage.ids is not None:
+            assert list(passage.ids) == tokenizer.ids(passage.text)
+    if not any(header for _, _, _, header in pieces):
+        assert all(passage.ids is not None for passage in passages)
+
+
+async def test_a_passage_is_tokenised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The chunker's tokens are embedded; vectors are those of the texts, to the bit. Not another tokenizer's."""
+    embedder = QwenEmbedder.load(find_model(str(write_embedder(tmp_path / "model")), kind="embedder"), device="cpu")
+    encoded: list[str] = []
+    encode = PlainTokenizer.ids_batch
+
+    def counting(self: PlainTokenizer, texts: Sequence[str]) -> list[list[int]]:
+        encoded.extend(texts)
+        return encode(self, texts)
+
+    for tokenizer, times in ((embedder.tokenizer, 1), (PlainTokenizer.load(tmp_path / "model"), 2)):
+        writer = DocumentWriter(
+            store=MemoryStore(), embedder=embedder, chunker=Chunker(tokenizer=tokenizer, tokens_max=64)
+        )
+        with monkeypatch.context() as patched:
+            patched.setattr(PlainTokenizer, "ids_batch", counting)
+            encoded.clear()
+            window = await writer.embed(writer.cut([LONG, SHORT]))
+            last = passage_of("", SHORT.text)
+            assert encoded.count(last) == times
+        cut = writer.cut([LONG, SHORT])
+        expected = await embedder.embed_passages([passage.text for passage in cut.passages])
+        np.testing.assert_array_equal(np.concatenate([each.vectors for each in window.documents]), expected.vectors)
+        assert (window.tokens, window.truncated) == (expected.tokens, len(expected.truncated))
 
 
 async def test_documents_come_back_whole():
