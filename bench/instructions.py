@@ -7,6 +7,8 @@ For every query with each instruction it has judgments for, grouped by what the 
     first        the answer's first document is of the preferred kind and relevant
     first-known  the first document with a relevance judgment is of the preferred kind, whatever precedes it
     recall       the same as first-known for recall's order, which ignores the instruction: chance and content
+    contested    cases with candidates of both sorts, known to be relevant, preferred and not: only there can an order
+                 follow the instruction or not. `followed` is the share of them in which a preferred one is first-known
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import asyncio
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from winnow.indexer.readers.beir import read_queries
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.rerank.reranker import Ranked
 from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.records import Chunk
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 CORPUS = Path(__file__).resolve().parents[1] / "data" / "corpus"
@@ -65,6 +68,7 @@ class Outcome:
     is_first: bool
     is_first_known: bool
     is_first_in_recall: bool
+    is_contested: bool  # among the candidates are known documents of the preferred kind and others
 
 
 def read_preferences(folder: Path) -> dict[str, Preference]:
@@ -111,15 +115,20 @@ async def outcomes(
                 is_first=first.document_id in relevant and preference.is_met_by(first.metadata),
                 is_first_known=_first_known_is_met(ranked, relevant, preference),
                 is_first_in_recall=_first_known_is_met(by_recall, relevant, preference),
+                is_contested=len({preference.is_met_by(chunk.metadata) for chunk in _known(ranked, relevant)}) == 2,
             )
         )
     return found
 
 
 def _first_known_is_met(ranked: Sequence[Ranked], relevant: set[str], preference: Preference) -> bool:
-    chunks = (each.candidate.chunk for each in ranked)
-    known = next((chunk for chunk in chunks if chunk.document_id in relevant), None)
+    known = next(_known(ranked, relevant), None)
     return known is not None and preference.is_met_by(known.metadata)
+
+
+def _known(ranked: Sequence[Ranked], relevant: set[str]) -> Iterator[Chunk]:
+    chunks = (each.candidate.chunk for each in ranked)
+    return (chunk for chunk in chunks if chunk.document_id in relevant)
 
 
 def shares(found: Sequence[Outcome]) -> dict[str, dict[str, float]]:
@@ -134,16 +143,25 @@ def shares(found: Sequence[Outcome]) -> dict[str, dict[str, float]]:
             "first": sum(row.is_first for row in rows) / len(rows),
             "first-known": sum(row.is_first_known for row in rows) / len(rows),
             "recall": sum(row.is_first_in_recall for row in rows) / len(rows),
+            "contested": sum(row.is_contested for row in rows),
+            "followed": _share(row.is_first_known for row in rows if row.is_contested),
         }
         for group, rows in sorted(groups.items())
     }
 
 
+def _share(outcomes: Iterable[bool]) -> float:
+    counted = list(outcomes)
+    return sum(counted) / len(counted) if counted else 0.0
+
+
 def as_text(report: Mapping[str, Mapping[str, float]]) -> str:
-    lines = [f"{'the instruction prefers':<52}{'cases':>6}{'first':>8}{'first-known':>13}{'recall':>8}"]
+    titles = f"{'cases':>6}{'first':>8}{'first-known':>13}{'recall':>8}{'contested':>11}{'followed':>10}"
+    lines = [f"{'the instruction prefers':<52}{titles}"]
     for group, row in report.items():
         lines.append(
             f"{group:<52}{row['cases']:>6.0f}{row['first']:>8.2f}{row['first-known']:>13.2f}{row['recall']:>8.2f}"
+            f"{row['contested']:>11.0f}{row['followed']:>10.2f}"
         )
     return "\n".join(lines)
 

@@ -17,7 +17,7 @@ from training.gpu.phrases import DOCUMENTS_EN, DOCUMENTS_ZH, KINDS, OTHERS, PREF
 
 Rng = random.Random
 POLITE_SHARE, CHINESE_SHARE = 0.35, 0.3
-WRITTEN_SHARE, WRITTEN_ALONE_SHARE, COMPOSED_BESIDE_SHARE = 0.5, 0.5, 0.15
+WRITTEN_SHARE, WRITTEN_ALONE_SHARE, COMPOSED_BESIDE_SHARE = 0.65, 0.5, 0.15
 _CHOICE = re.compile(r"\[([^\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)\}")
 

@@ -23,8 +23,8 @@ FIELDS = 3
 TEXT_TOKENS_MAX = 170
 NEUTRAL_SHARE = 0.14
 SHARED_TOKENS, SHARED_WORDS = 160, 4
-ASKED_SHARE, ASKED_MIN = 0.6, 200  # of language lists: a real question instead of a piece of the passage
-KINDS = {"language": 0.2, "code": 0.17, "date": 0.15, "source": 0.1, "number": 0.1, "exclusion": 0.19, "kind": 0.09}
+ASKED_SHARE, ASKED_MIN = 0.85, 200  # of language lists: a real question instead of a piece of the passage
+KINDS = {"language": 0.3, "code": 0.19, "date": 0.1, "source": 0.08, "number": 0.1, "exclusion": 0.16, "kind": 0.07}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ FEW, FEW_SHARE = 5, 0.25  # some lists have fewer documents, which then need not
 E5_ALONE, E5_BESIDE, MINILM, WORDS = 55.0, 32.0, 11.0, 0.2
 OWN = {"asked": 3.5, "taught": 1.5, "crop": 2.5, "across": 3.0}
 SHARES = {"asked": 0.56, "taught": 0.16, "crop": 0.08, "across": 0.20}
-ECHO_SHARE = 0.09  # of lists: a document that repeats the question, or praises itself, without content
+INJECTED_PARTS = 6  # three copies, and what separates them
+ECHO_SHARE = 0.15  # of lists: a document that repeats the question, or praises itself, without content
 SOURCE_WEIGHTS = {"packages": 0.8, "laws_name_text": 0.7, "tldr_en": 0.4, "tldr_zh": 0.4, "cmrc2018_train": 1.3,
                   "drcd_dev_test": 1.2, "scifact_train": 1.5, "medquad": 1.2, "iso_codes": 0.1}  # fmt: skip
 
@@ -280,14 +281,17 @@ class RelevanceLists:
         """In some lists the last document repeats the question, or praises itself; it must rank last."""
         rows = len(target)
         chosen = torch.rand(rows, device=DEVICE) < ECHO_SHARE
-        praises = torch.rand(rows, device=DEVICE) < 0.35
+        praises = torch.rand(rows, device=DEVICE) < 0.25
         title = kept(words, (torch.rand(rows, device=DEVICE) < 0.03) & (own[:, 0] > 0))
-        before = [[nothing(rows)] * 3 for _ in range(DOCUMENTS)]
-        before[0] = [title, nothing(rows), nothing(rows)]
+        none = nothing(rows)
+        before = [[none] * INJECTED_PARTS for _ in range(DOCUMENTS)]
+        before[0] = [title, *[none] * (INJECTED_PARTS - 1)]
         praise = self.store.piece("praise", rows)
         echo = where(praises, praise, words)
         times = 1 + draw(3, rows)
-        before[-1] = [kept(echo, chosen & (times > number)) for number in range(3)]
+        between = none if self.rng.random() < 0.4 else self.store.piece(self.rng.choice(["newline", "blank"]), rows)
+        before[-1] = [part for number in range(3) for part in (kept(echo, chosen & (times > number)),
+                      kept(between, chosen & (times > number)))]  # fmt: skip
         empty = chosen & (torch.rand(rows, device=DEVICE) < 0.4) & ~praises
         spans = [*spans[:-1], kept(spans[-1], ~empty)]
         target = target.clone()

@@ -22,7 +22,7 @@ WARM_STEPS, FLAT = 60, 0.35
 NEXT_LENGTH = 256
 LIST_LENGTH, PREFERENCE_LENGTH = 1_408, 896
 PARTS = 2  # groups per step and process
-MARGIN_RELEVANT, MARGIN_PREFERRED = 4.0, 5.0
+MARGIN_RELEVANT, MARGIN_PREFERRED = 4.0, 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
