@@ -28,7 +28,7 @@ class Tools:
 
 async def test_the_reply_cites_the_document_that_was_read() -> None:
     tools: Any = Tools()
-    reply = await converse(tools, "Which bird fishes?")
+    reply = await converse(tools, "How does a heron catch fish?")
     assert tools.called == ["search", "fetch"]
     assert (reply.source, reply.text) == ("docs/heron", "It fishes. [Heron](winnow://docs/heron)")
 
@@ -37,7 +37,7 @@ async def test_the_reply_cites_the_document_that_was_read() -> None:
 async def test_a_tool_that_refuses_ends_the_conversation(tool: str) -> None:
     tools: Any = Tools(refuses=tool)
     with pytest.raises(RuntimeError, match=f"{tool} refused"):
-        await converse(tools, "Which bird fishes?")
+        await converse(tools, "How does a heron catch fish?")
 
 
 def test_the_questions_are_about_documents_of_both_languages() -> None:

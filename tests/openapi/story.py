@@ -19,6 +19,7 @@ YAML: Final = "application/yaml"
 FORM: Final = "multipart/form-data"
 QUERY: Final = "how do I undo a commit?"
 HERON: Final = "The heron strikes at fish."
+HERON_ASKED: Final = "How does a heron catch fish?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,15 +95,15 @@ STORY: Final = (
     ),
     _step("POST /v1/collections/{name}/search", {"query": QUERY, "top_k": 1}, name="handbook"),
     _step("POST /v1/collections/{name}/web_search", {"query": QUERY, "count": 1}, name="handbook"),
-    _step("POST /v1/rerank", {"query": "Which bird fishes?", "documents": ["A contract.", HERON], "top_n": 1}),
+    _step("POST /v1/rerank", {"query": HERON_ASKED, "documents": ["A contract.", HERON], "top_n": 1}),
     _step(
         "POST /v2/rerank",
-        {"model": "winnow-rerank", "query": "Which bird fishes?", "documents": ["A contract.", HERON], "top_n": 1},
+        {"model": "winnow-rerank", "query": HERON_ASKED, "documents": ["A contract.", HERON], "top_n": 1},
     ),
-    _step("POST /rerank", {"query": "Which bird fishes?", "texts": ["A contract.", HERON]}),
-    _step("POST /score", {"queries": "Which bird fishes?", "documents": ["A contract.", HERON]}),
-    _step("POST /v1/score", {"queries": "Which bird fishes?", "documents": ["A contract.", HERON]}),
-    _step("POST /v1/embeddings", {"input": ["Which bird fishes?"], "input_type": "query", "dimensions": 4}),
+    _step("POST /rerank", {"query": HERON_ASKED, "texts": ["A contract.", HERON]}),
+    _step("POST /score", {"queries": "How does a heron catch fish?", "documents": ["A contract.", HERON]}),
+    _step("POST /v1/score", {"queries": "How does a heron catch fish?", "documents": ["A contract.", HERON]}),
+    _step("POST /v1/embeddings", {"input": ["How does a heron catch fish?"], "input_type": "query", "dimensions": 4}),
     _step("GET /v1/models", keeps={"model": "data.1.id"}),
     _step("GET /v1/models/{name}", name="$model"),
     _step("GET /v1/vector_stores", query={"limit": "1"}),

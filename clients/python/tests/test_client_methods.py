@@ -31,7 +31,7 @@ def test_a_search_returns_what_was_written_in_the_rerankers_order(filled: Client
 def test_a_conversation_or_several_queries_stand_in_place_of_a_query(filled: Client) -> None:
     """The service here has no chat model, so the last turn is searched."""
     talk = [
-        {"role": "user", "content": "Which bird fishes?"},
+        {"role": "user", "content": "How does a heron catch fish?"},
         {"role": "assistant", "content": "The heron."},
         {"role": "user", "content": "And the refund?"},
     ]

@@ -20,7 +20,7 @@ const written = await unwrap(
 assert.equal(written.accepted, 2);
 
 const asked: Schemas["SearchBody"] = {
-  query: "Which bird fishes?",
+  query: "How does a heron catch fish?",
   collection: name,
   top_k: 1,
   filter: { type: "and", filters: [{ type: "eq", key: "lang", value: "en" }, { type: "gte", key: "year", value: 2020 }] },

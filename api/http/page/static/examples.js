@@ -5,7 +5,7 @@ export const EXAMPLES = [
   {
     "en": {
       "title": "Legal: articles of the code first",
-      "query": "scanned signature valid?",
+      "query": "Is a scanned signature valid?",
       "instruction": {
         "name": "builtin/legal-statutes",
         "variables": {
@@ -13,16 +13,15 @@ export const EXAMPLES = [
         }
       },
       "documents": [
-        "Office newsletter: is a scanned signature valid? Colleagues keep asking; we will answer in the next issue.",
-        "Scanned signatures: ask the help desk for the scanner on floor two.",
-        "Sales contract, clause 21: Signatures: 21.1 Copies signed by hand and scanned may be exchanged by e-mail.",
-        "Commentary: scanned signatures in daily business. Most companies exchange scans, and few have ever been challenged.",
-        "Model Commercial Code, Article 88: Electronic form and electronic signatures: (1) Where written form is required, it may be replaced by electronic form, unless a statute or the parties exclude this."
+        "Office newsletter. Is a scanned signature valid? Colleagues keep asking; we will answer in the next issue.",
+        "Sales contract, clause 21. A scanned signature is valid between the parties if it is sent by e-mail.",
+        "Commentary. A scanned signature is valid in daily business: most companies exchange scans, and few have ever been challenged.",
+        "Model Commercial Code, Article 88. A scanned signature is valid unless a statute or the parties require an original."
       ]
     },
     "zh": {
       "title": "法律：法典条文优先",
-      "query": "原材料暴涨，按原价供货就亏本，能要求改价吗",
+      "query": "原材料涨价，可以要求变更合同价格吗？",
       "instruction": {
         "name": "builtin/legal-statutes-zh",
         "variables": {
@@ -30,42 +29,37 @@ export const EXAMPLES = [
         }
       },
       "documents": [
-        "商品房装修合同 第十一条 工期延误：11.1 工期为九十个日历日，自双方签署开工单之日起算。11.2 因施工方人手不足、材料采购不及时等原因延误的，每延误一日，施工方向业主支付一百元，但不超过合同总价的百分之三。11.3 因业主变更设计、自购材料未到、物业限制施工时间而延误的，工期顺延，业主不得扣款；",
-        "原料供应框架协议 第五条 价格调整：5.1 合同单价以签约当月的公开铜价月均值为基准。",
-        "违约金过高，谁来举证：实务中最常见的抗辩就是“违约金太高了”。按照法典第一百一十八条，提出减少的是债务人，因此首先应由债务人说明为什么过高，例如提供同期市场价格、替代采购成本等，使法官对约定的合理性产生怀疑。",
-        "技术合作协议 第六条 保密：6.1 双方在合作中获得的对方图纸、配方、客户名单、报价以及标注“保密”的其他资料，仅可用于本项目，未经书面同意不得向第三方披露。6.2 接收方应将资料存放于设有访问权限的系统，接触人员须事先登记并签署保密承诺。6.3 口头披露的信息，披露方应在十日内以书面确认，否则不视为保密信息。6.4 保密期限为本协议终止后三年；",
-        "示范商事法典 第一百三十二条 不可抗力：因不能预见、不能避免且不能克服的客观情况不能履行合同的，根据该情况的影响，部分或者全部免除责任，但金钱债务除外。当事人迟延履行后发生上述情况的，不免除责任。"
+        "律所简讯：原材料涨价，可以要求变更合同价格吗？下期解答。",
+        "供货合同第五条：原材料涨价的，双方可以协商变更合同价格。",
+        "评注：原材料涨价时，当事人可以要求变更合同价格，实务中却很少成功。",
+        "示范商事法典第一百三十三条：原材料涨价使履行明显不公平的，当事人可以请求变更合同价格。"
       ]
     }
   },
   {
     "en": {
       "title": "Technical evaluation: effort and maturity",
-      "query": "Should we adopt the new vector database?",
+      "query": "adopting the new vector database",
       "instruction": {
         "name": "builtin/technical-evaluation"
       },
       "documents": [
-        "Everybody loves the new vector database: simply brilliant!",
         "This spring the new vector database got a new logo.",
-        "What a vector database is: it stores vectors and finds those that are nearest to a query.",
-        "Operation: three nodes, four dependencies, one upgrade per quarter; stable interfaces since version 2.",
-        "In production at 12 sites since 2023. Known limits: no joins, backups block writes for four minutes, the interface changed twice.",
-        "Migration effort and maturity: two engineers, six weeks, forty million vectors, one outage of twenty minutes; in production since 2023."
+        "Everybody loves the new vector database: simply brilliant!",
+        "How complex the new vector database is to implement: two engineers, six weeks of migration, four dependencies."
       ]
     },
     "zh": {
       "title": "技术评估：复杂度与成熟度",
-      "query": "我们该不该采用这个新的向量数据库？",
+      "query": "采用新的向量数据库",
       "instruction": {
         "name": "builtin/technical-evaluation-zh"
       },
       "documents": [
-        "我们激动地宣布推出有史以来最先进的向量数据库。",
-        "向量数据库存储向量，并找出与查询最接近的若干条。",
-        "迁移由两名工程师用时六周完成：四千万条向量，三次表结构变更，一次二十分钟的停机。",
-        "自 2023 年起在 12 个站点投入生产；已知限制：不支持连接，备份时写入阻塞约四分钟，接口变更过两次。",
-        "今年春天，该向量数据库更换了标志。"
+        "新的向量数据库换了标志，该不该喜欢？",
+        "采用新的向量数据库，人人称赞。",
+        "采用新的向量数据库？大家投票。",
+        "新的向量数据库的生产使用情况：12 个站点，一次停机，已知限制三项。"
       ]
     }
   },
@@ -97,11 +91,11 @@ export const EXAMPLES = [
         }
       },
       "documents": [
-        "检索会议的照片（2015），附训练营合影。",
-        "使用现成检索器的菜谱网站（2016）。被引 3 次。",
-        "向量检索模型（2024）：我们提出一种训练方法，在 14 个数据集上给出结果，被引 900 次。",
-        "双塔编码器的对比训练方法（2024）：本文提出一种新方法，被广泛引用，被引 1200 次。",
-        "用对比学习训练检索器（2023）：提出新方法，在 14 个数据集上给出结果。被引 1200 次。"
+        "训练稠密检索器：培训班照片（2015）。",
+        "训练稠密检索器时用过的菜谱网站（2016），被引 3 次。",
+        "论文：训练稠密检索器（2012），被引 2 次。",
+        "论文（2023），被引 1200 次：训练稠密检索器的新方法，在 14 个数据集上给出结果。",
+        "被广泛引用的论文（2024），训练稠密检索器的方法和结果。"
       ]
     }
   },
