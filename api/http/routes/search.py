@@ -50,7 +50,7 @@ class JsonResponse(Response):
 
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"description": said, "content": {MEDIA_TYPE: PROBLEM}}  # a model of pydantic for each takes half a second
+    status: {"description": said, "content": {MEDIA_TYPE: PROBLEM}}  # models of pydantic would delay the start
     for status, said in (
         (401, "The API key is missing or invalid"),
         (

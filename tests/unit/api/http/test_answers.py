@@ -65,7 +65,7 @@ def test_an_answer_that_is_not_as_described_is_noticed(status: int, media: str, 
 
 
 def test_problems_are_described_without_a_model_for_each_route() -> None:
-    """pydantic made 1,400 of them at every start, of one and the same body: half a second."""
+    """pydantic made 1,400 of them at every start, of one and the same body."""
     routes = [each for router in ROUTERS for each in routes_of(router) if isinstance(each, APIRoute)]
     assert {route.path for route in routes if len(route.response_fields) > 1} == {"/rerank"}  # which has two dialects
     assert all("404" in map(str, route.responses) for route in routes if route.path.startswith("/v1/collections"))
