@@ -51,6 +51,7 @@
     │   ├── Overloaded
     │   ├── SnapshotUnreachable
     │   ├── CollectionBusy
+    │   ├── WriterSuperseded
     │   ├── CatalogUnavailable
     │   ├── StorageMoved
     │   ├── ServiceUnreachable
@@ -310,6 +311,10 @@ class SnapshotUnreachable(UnavailableError):
 
 class CollectionBusy(UnavailableError):
     """Another process is writing to the collection."""
+
+
+class WriterSuperseded(UnavailableError):
+    """Another process took over writing to the collection during a pause; repeat what was not acknowledged."""
 
 
 class CatalogUnavailable(UnavailableError):

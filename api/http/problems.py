@@ -67,6 +67,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SnapshotUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CollectionBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.WriterSuperseded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CatalogUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageMoved: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ServiceUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,

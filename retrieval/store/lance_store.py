@@ -29,10 +29,12 @@ from numpy.typing import NDArray
 
 from winnow.retrieval.errors import WriteFailed
 from winnow.retrieval.files.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder, remove
+from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.lexical.words import WORD_RULES
 from winnow.retrieval.records import EmbeddedDocument
 from winnow.retrieval.store.checksums import StoreSums
 from winnow.retrieval.store.lance_attributes import upgrade
+from winnow.retrieval.store.lance_commits import LanceCommits
 from winnow.retrieval.store.lance_errors import committing, reading
 from winnow.retrieval.store.lance_files import require_room
 from winnow.retrieval.store.lance_fulltext import (
@@ -90,40 +92,43 @@ _log = logging.getLogger(__name__)
 class LanceStore:
     """The corpus of one collection on disk. Implements `Store`."""
 
-    def __init__(self, dataset: lance.LanceDataset, path: Path, *, dimension: int, syncer: Syncer) -> None:
+    def __init__(
+        self, dataset: lance.LanceDataset, path: Path, *, dimension: int, syncer: Syncer, lease: WriterLease
+    ) -> None:
         self._path = path
         self._dimension = dimension
         self._syncer = StrictSyncer(syncer, root=path)
-        self._numbers = ChunkNumberSequence(path / NEXT_NUMBER, syncer=self._syncer)
+        self._lease = lease
+        self._numbers = ChunkNumberSequence(path / NEXT_NUMBER, syncer=self._syncer, lease=lease)
         self._sums = StoreSums(path, syncer=self._syncer)
         self._tree = SyncedTree(path, arrived=self._sums.arrived, syncer=self._syncer)
-        self._newest = LanceSnapshot(dataset, path)
+        self._commits = LanceCommits(dataset, path, lease=lease, tree=self._tree)
         self._cleaned_at: int | None = None  # version of the last clean-up
         self._writing = threading.Lock()
-        self._refreshing = threading.Lock()  # a second lock, so that readers never wait for a write
 
     @classmethod
-    def create(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
+    def create(cls, path: Path, *, dimension: int, syncer: Syncer = DISK, lease: WriterLease = ONE_HOST) -> LanceStore:
         """Create an empty store, complete an interrupted `create`, or open an existing store."""
         numbers = path / NEXT_NUMBER
         if numbers.exists():  # written last
-            return cls.open(path, dimension=dimension, syncer=syncer)
+            return cls.open(path, dimension=dimension, syncer=syncer, lease=lease)
         make_folder(path, syncer=syncer)
         if not manifests(path):
             with committing(path):
                 lance.write_dataset(schema_of(dimension).empty_table(), str(path), mode="create")
         SyncedTree(path, syncer=syncer).sync()
-        cls.open(path, dimension=dimension, syncer=syncer).index_words()
+        cls.open(path, dimension=dimension, syncer=syncer, lease=lease).index_words()
         ChunkNumberSequence(numbers, syncer=syncer).start()
-        return cls.open(path, dimension=dimension, syncer=syncer)
+        return cls.open(path, dimension=dimension, syncer=syncer, lease=lease)
 
     @classmethod
-    def open(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
+    def open(cls, path: Path, *, dimension: int, syncer: Syncer = DISK, lease: WriterLease = ONE_HOST) -> LanceStore:
+        """Open a store. Whoever writes with it holds the `lease`."""
         set_torn_commits_aside(path)
         with reading(path):
             dataset = lance.dataset(str(path))
             require_schema(dataset.schema, dimension, str(path))
-        return cls(dataset, path, dimension=dimension, syncer=syncer)
+        return cls(dataset, path, dimension=dimension, syncer=syncer, lease=lease)
 
     def require_usable(self) -> None:
         """Raise `StoreCorrupt` if a file of the newest version or the next chunk number is missing or damaged.
@@ -135,12 +140,7 @@ class LanceStore:
             self.snapshot().require_files()
 
     def snapshot(self) -> LanceSnapshot:
-        with self._refreshing, reading(self._path):
-            dataset = self._newest.dataset
-            latest = int(dataset.latest_version)
-            if latest != self._newest.version:
-                self._newest = LanceSnapshot(dataset.checkout_version(latest), self._path, held=self._newest.held)
-            return self._newest
+        return self._commits.newest()
 
     def replace(self, documents: Sequence[EmbeddedDocument], *, more_follows: bool = False) -> int:
         ids = [embedded.document.id for embedded in documents]
@@ -149,43 +149,46 @@ class LanceStore:
             require_text(embedded.document)
         count = sum(len(embedded.spans) for embedded in documents)
         with self._writing:
-            self._syncer.require_sound()
-            self._sums.begin()
+            self._begin()
             self._clean_up()
             self._compact()
-            if not has_attributes(self.snapshot().dataset.schema):
-                self._alter(partial(upgrade, written=self._tree.sync))
+            if not has_attributes(self._commits.base.dataset.schema):
+                self._commits.change(partial(upgrade, written=self._tree.sync))
+            schema = self._commits.base.dataset.schema
             rows = table_of(
                 documents,
                 first_number=self._numbers.take(count),
                 dimension=self._dimension,
-                known=known_attributes(self.snapshot().dataset.schema),
-                has_words=WORDS_COLUMN in self.snapshot().dataset.schema.names,
+                known=known_attributes(schema),
+                has_words=WORDS_COLUMN in schema.names,
             )
-            if missing := missing_columns(self.snapshot().dataset.schema, rows.schema):
-                self._alter(lambda dataset: dataset.add_columns(missing))
-            base = self.snapshot()
+            if missing := missing_columns(schema, rows.schema):
+                self._commits.change(lambda dataset: dataset.add_columns(missing))
+            base = self._commits.base
             version = self._commit(base, rows, base.rows_of(ids))
             self._index_waiting_words(more_follows=more_follows)
             return version
 
+    def _begin(self) -> None:
+        self._syncer.require_sound()
+        self._sums.begin()
+        self._commits.begin()
+
     def delete(self, document_ids: Sequence[str]) -> int:
         with self._writing:
-            self._syncer.require_sound()
-            self._sums.begin()
+            self._begin()
             self._clean_up()  # no compaction: it needs space, and the delete may be meant to free some
-            base = self.snapshot()
+            base = self._commits.base
             gone = base.rows_of(document_ids)
             if not gone:
                 return 0
             self._commit(base, None, gone)
-            return base.counts()[0] - self.snapshot().counts()[0]
+            return base.counts()[0] - self._commits.base.counts()[0]
 
     def index_words(self) -> None:
         with self._writing:
-            self._syncer.require_sound()
-            self._sums.begin()
-            if not is_indexed(self.snapshot().dataset):
+            self._begin()
+            if not is_indexed(self._commits.base.dataset):
                 self._commit_words(lambda dataset: change(empty_segments(dataset)))
             self._cover(self._waiting(), tidy=False)
             self._sums.write()
@@ -196,8 +199,7 @@ class LanceStore:
         `damaged` paths are relative to the store's folder. Older versions that name these files stay broken.
         """
         with self._writing:
-            self._syncer.require_sound()
-            self._sums.begin()
+            self._begin()
             self._commit_words(
                 lambda dataset: change(
                     write_covers(dataset, plan_covers(dataset, dataset.get_fragments(), tidy=False))
@@ -206,42 +208,40 @@ class LanceStore:
                 )
             )
             self._sums.write()
+            self._lease.renew()
             for name in damaged:
                 remove(self._path / name)
             self._sums.prune()
 
     def renew_word_rules(self, locked: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         while True:
-            dataset = self._own()
+            newest = self.snapshot()
+            dataset = newest.dataset.checkout_version(newest.version)
             is_old = word_rules(dataset.schema) != WORD_RULES
             if not is_old and not old_segments(dataset):
                 return
             with reading(self._path):
                 ahead = prepare_words(dataset) if is_old else None
             with locked(), self._writing:
-                self._syncer.require_sound()
-                self._sums.begin()
+                self._begin()
                 if ahead is not None:
                     self._renew_some(ahead)
-                if word_rules(self.snapshot().dataset.schema) == WORD_RULES:
+                if word_rules(self._commits.base.dataset.schema) == WORD_RULES:
                     self._commit_words(lambda dataset: change(dropped=old_segments(dataset)))
                 self._sums.write()
 
     def _renew_some(self, ahead: Ahead) -> None:
-        if not has_attributes(self.snapshot().dataset.schema):
-            self._alter(partial(upgrade, written=self._tree.sync))
-        self._alter(add_words_column)
+        if not has_attributes(self._commits.base.dataset.schema):
+            self._commits.change(partial(upgrade, written=self._tree.sync))
+        self._commits.change(add_words_column)
         with committing(self._path):
-            dataset = self._own()
+            dataset = self._commits.own()
             operation = fill_words(dataset, ahead)
         if operation is not None:
-            self._tree.sync()
-            with committing(self._path):
-                lance.LanceDataset.commit(dataset, operation, read_version=int(dataset.version))
-            self._tree.sync()
+            self._commits.commit(operation, dataset)
         self._commit_words(lambda dataset: cover_words(dataset, ahead))
-        if not uncovered_fragments(self.snapshot().dataset, rules=WORD_RULES):
-            self._alter(switch_rules)
+        if not uncovered_fragments(self._commits.base.dataset, rules=WORD_RULES):
+            self._commits.change(switch_rules)
 
     def _index_waiting_words(self, *, more_follows: bool) -> None:
         """Index uncovered words after a write. The write stands even if this fails: searches read uncovered rows."""
@@ -262,37 +262,28 @@ class LanceStore:
 
         Building that index takes a minute for a million texts, too long for a write.
         """
-        dataset = self.snapshot().dataset
+        dataset = self._commits.base.dataset
         return uncovered_fragments(dataset) if is_indexed(dataset) else []
 
     def _cover(self, fragments: Sequence[lance.LanceFragment], *, tidy: bool) -> None:
         if fragments:
-            covers = plan_covers(self.snapshot().dataset, fragments, tidy=tidy)
+            covers = plan_covers(self._commits.base.dataset, fragments, tidy=tidy)
             dropped = [segment for cover in covers for segment in cover.dropped]
             self._commit_words(lambda dataset: change(write_covers(dataset, covers), dropped=dropped))
 
     def _commit_words(self, made: Callable[[lance.LanceDataset], lance.LanceOperation.CreateIndex]) -> None:
         with committing(self._path):
-            dataset = self._own()  # while a segment is written, no other call may use its dataset
+            dataset = self._commits.own()  # while a segment is written, no other call may use its dataset
             operation = made(dataset)
-        self._tree.sync()
-        with committing(self._path):
-            lance.LanceDataset.commit(dataset, operation, read_version=int(dataset.version))
-        self._tree.sync()
-
-    def _alter(self, altered: Callable[[lance.LanceDataset], None]) -> None:
-        """Change columns. No answer shows it: it only makes room for what a write adds."""
-        with committing(self._path):
-            altered(self._own())
-        self._tree.sync()
+        self._commits.commit(operation, dataset)
 
     def holding(self) -> AbstractContextManager[None]:
         return holding(self._path)
 
     def clean_up(self) -> int:
         with self._writing:
-            base = self.snapshot()
-            removed = self._remove_old_versions(base) + self._remove_unnamed(base)
+            self._commits.begin()
+            removed = self._remove_old_versions() + self._remove_unnamed()
             for torn in (self._path / VERSIONS).glob("*.torn"):
                 removed += torn.stat().st_size
                 torn.unlink()
@@ -301,7 +292,7 @@ class LanceStore:
                 self._forget()  # last: it needs space, and the clean-up may be meant to free some
             except WriteFailed as failed:
                 _log.warning("%s: deleted data stays on the disk until a later clean-up: %s", self._path, failed)
-                removed += self._remove_unnamed(self.snapshot())  # what it wrote until then, which takes all the room
+                removed += self._remove_unnamed()  # what it wrote until then, which takes all the room
             return removed
 
     def remove_old_versions(self) -> int:
@@ -315,18 +306,15 @@ class LanceStore:
         with committing(self._path):
             added = [] if rows is None else write_rows(rows, base.dataset)
             left = mark_deleted(base.dataset, gone)
-        self._tree.sync()
         operation = lance.LanceOperation.Update(
             removed_fragment_ids=[number for number, fragment in left.items() if fragment is None],
             updated_fragments=[fragment for fragment in left.values() if fragment is not None],
             new_fragments=added,
         )
-        with committing(self._path):
-            committed = lance.LanceDataset.commit(base.dataset, operation, read_version=base.version)
-        self._tree.sync()
+        version = self._commits.commit(operation)
         self._sums.write()
         self._syncer.require_sound()
-        return int(committed.version)
+        return version
 
     def _compact(self) -> None:
         """Join fragments once there are too many of a size; each commit adds one, and each costs every scan.
@@ -335,7 +323,7 @@ class LanceStore:
         little work, and a row is copied about as often as its fragment grows by a factor, later only when most of its
         fragment was deleted. This runs before a commit, so that a disk too full for it has not taken anything yet.
         """
-        sizes = [fragment.physical_rows for fragment in self.snapshot().dataset.get_fragments()]
+        sizes = [fragment.physical_rows for fragment in self._commits.base.dataset.get_fragments()]
         if sum(TINY_FRAGMENT_ROWS <= size < SMALL_FRAGMENT_ROWS for size in sizes) > SMALL_FRAGMENTS_MAX:
             self._join(SMALL_FRAGMENT_ROWS)
         elif sum(size < TINY_FRAGMENT_ROWS for size in sizes) > SMALL_FRAGMENTS_MAX:
@@ -344,23 +332,23 @@ class LanceStore:
     def _join(self, rows: int, *, deleted_share_max: float = DELETED_SHARE_MAX) -> None:
         """Join neighbouring fragments with fewer rows. Rows keep order and numbers, so no index or view is affected."""
         options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
-        copied = {each.id for task in Compaction.plan(self._own(), options).tasks for each in task.fragments}
-        if segments_covering(self.snapshot().dataset, copied):  # searches read these rows until they are covered again
+        copied = {each.id for task in Compaction.plan(self._commits.own(), options).tasks for each in task.fragments}
+        if segments_covering(
+            self._commits.base.dataset, copied
+        ):  # searches read these rows until they are covered again
             self._commit_words(lambda dataset: without_segments(dataset, copied))
         with committing(self._path):
-            dataset = self._own()
+            dataset = self._commits.own()
             joined = [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks]
         self._tree.sync()
-        with committing(self._path):
-            Compaction.commit(dataset, joined)
-        self._tree.sync()
+        self._commits.change(lambda dataset: Compaction.commit(dataset, joined))
 
     def _forget(self) -> None:
         """Copy the rows around deleted ones, so that deleted data goes with the last version that has it.
 
         Until then a deletion is only a mark, and the deleted text's words stay in the full-text index.
         """
-        dataset = self.snapshot().dataset
+        dataset = self._commits.base.dataset
         gone = covered_and_gone(dataset)
         fragments = dataset.get_fragments()
         if not gone and not any(fragment.num_deletions for fragment in fragments):
@@ -375,25 +363,25 @@ class LanceStore:
         self._cover(self._waiting(), tidy=True)
         self._sums.write()
 
-    def _own(self) -> lance.LanceDataset:
-        """Return the newest version as a dataset of our own, for calls that move their dataset to a new version."""
-        base = self.snapshot()
-        return base.dataset.checkout_version(base.version)
-
     def _clean_up(self) -> None:
         """Remove the files of versions that nothing reads any more, once every `COMMITS_BETWEEN_CLEANUPS`."""
-        base = self.snapshot()
-        if self._cleaned_at is None or base.version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
-            self._remove_old_versions(base)
+        version = self._commits.base.version
+        if self._cleaned_at is None or version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
+            self._remove_old_versions()
             self._sums.prune()
-            self._cleaned_at = base.version
+            self._cleaned_at = version
 
-    def _remove_unnamed(self, base: LanceSnapshot) -> int:
-        """Remove the files that no version names, such as those of a write that failed. Return their bytes."""
-        with committing(self._path):  # no version is that old
-            return int(base.dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=True).bytes_removed)
+    def _remove_unnamed(self) -> int:
+        """Remove the files that no version names, such as those of a write that failed. Return their bytes.
 
-    def _remove_old_versions(self, base: LanceSnapshot) -> int:
-        with try_exclusive(self._path) as may_remove, committing(self._path):
+        If the lease expires, only after the week for which Lance keeps them: a writer that took over may need them.
+        """
+        dataset, is_sole = self._commits.base.dataset, not self._lease.expires
+        with self._commits.renewed():  # no version is that old
+            return int(dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=is_sole).bytes_removed)
+
+    def _remove_old_versions(self) -> int:
+        with try_exclusive(self._path) as may_remove, self._commits.renewed():
             old = find_superseded(manifests(self._path), now=time.time()) if may_remove else []
-            return int(base.dataset.cleanup_old_versions(versions=old).bytes_removed) if old else 0
+            dataset = self._commits.base.dataset
+            return int(dataset.cleanup_old_versions(versions=old).bytes_removed) if old else 0

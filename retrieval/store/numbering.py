@@ -3,7 +3,8 @@
 An index or answer that still names a removed chunk must find nothing, never another text under the same number. The
 largest live number is not enough, because the newest chunks may be deleted. So the next number is kept in a file, and
 numbers count as used once it is on the disk, before the commit that uses them. A writer that dies in between leaves a
-gap, which is harmless.
+gap, which is harmless. Where a writer can be superseded, its lease holds the next number as well, and the larger of
+both counts: such a writer may still write an older number into the file.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from pathlib import Path
 
 from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.files.durable import DISK, Syncer, write_file
+from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 
 
 class ChunkNumberSequence:
     """The chunk numbers of one store, counted up in a file. One process takes numbers at a time."""
 
-    def __init__(self, path: Path, *, syncer: Syncer = DISK) -> None:
+    def __init__(self, path: Path, *, syncer: Syncer = DISK, lease: WriterLease = ONE_HOST) -> None:
         self._path = path
+        self._lease = lease
         self._syncer = syncer
 
     def start(self, first: int = 0) -> None:
@@ -39,7 +42,7 @@ class ChunkNumberSequence:
 
     def take(self, count: int) -> int:
         """Reserve `count` numbers for good, on the disk, and return the first."""
-        first = self.next()
+        first = self._lease.take_numbers(count, least=self.next())
         self._write(first + count)
         return first
 

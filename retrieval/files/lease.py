@@ -1,0 +1,69 @@
+"""The right to write to one collection, which one writer has at a time.
+
+    one host         the file lock of retrieval/files/locks.py. The kernel keeps it for its holder until that process
+                     ends, however long it pauses, so no writer is ever superseded.
+    several hosts    the same, and a row of the catalog on PostgreSQL (retrieval/catalog/sql/leases.py). The row
+                     expires, because another host cannot know whether a silent writer is dead.
+
+A writer whose row expired during a pause does not know it when it continues. Two things protect the collection: each
+commit and each removal of files renews the row first, and a successor of such a writer fences the store before its
+first commit (retrieval/store/fence.py), so that the store refuses what the earlier writer still sends.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+from winnow.retrieval.files import locks
+from winnow.retrieval.files.layout import CollectionFolder
+
+
+class WriterLease(Protocol):
+    """The lease of one collection, as one process sees it."""
+
+    @property
+    def expires(self) -> bool:
+        """Whether another writer may take over while this one still runs."""
+        ...
+
+    def writing(self, folder: CollectionFolder, *, wait_seconds: float = 0.0) -> AbstractContextManager[None]:
+        """Hold the lease. Raises `CollectionBusy` if another writer has it for longer than `wait_seconds`."""
+        ...
+
+    def renew(self) -> bool:
+        """Extend the lease, before a commit or a removal; return whether the store must be fenced before it.
+
+        Raises `WriterSuperseded` if another writer took over.
+        """
+        ...
+
+    def fenced(self) -> None:
+        """Record that the store is fenced. Raises `WriterSuperseded`."""
+        ...
+
+    def take_numbers(self, count: int, *, least: int) -> int:
+        """Reserve `count` chunk numbers for good, all at least `least`; return the first. Raises `WriterSuperseded`."""
+        ...
+
+
+class OneHostLease:
+    """The file lock alone. Implements `WriterLease`; the caller keeps the next chunk number in its file."""
+
+    expires: Final = False
+
+    def writing(self, folder: CollectionFolder, *, wait_seconds: float = 0.0) -> AbstractContextManager[None]:
+        return locks.writing(folder, wait_seconds=wait_seconds)
+
+    def renew(self) -> bool:
+        return False
+
+    def fenced(self) -> None:
+        """Nothing to record."""
+
+    def take_numbers(self, count: int, *, least: int) -> int:
+        del count
+        return least
+
+
+ONE_HOST: Final = OneHostLease()

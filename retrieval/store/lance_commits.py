@@ -1,0 +1,119 @@
+"""The versions of a Lance dataset: the newest one for readers, and the chain of commits of one writer.
+
+Rule 1: a write reads the newest version once, renews its lease, and then builds only on versions that it made itself.
+The renewal shows that no other writer had taken over when the version was read, so the version is older than any fence
+of a successor, and the store refuses whatever is built on it after that fence.
+Rule 2: each commit and each removal of files renews the lease first.
+Rule 3: a commit whose version does not follow its base directly was rebased by Lance onto a commit of another writer.
+It is reported and never acknowledged.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import lance
+from lance.commit import CommitConflictError
+
+from winnow.retrieval.errors import CatalogUnavailable, CollectionBusy, WriteFailed, WriterSuperseded
+from winnow.retrieval.files.durable import SyncedTree
+from winnow.retrieval.files.lease import WriterLease
+from winnow.retrieval.store.fence import publish_fence
+from winnow.retrieval.store.lance_errors import committing, reading
+from winnow.retrieval.store.lance_snapshot import LanceSnapshot
+
+FENCE_TRIES_MAX: Final = 16  # each failed one means that a commit of an earlier writer landed just before it
+
+
+class LanceCommits:
+    """Reads and commits versions of one dataset. One thread writes at a time; any number of threads read."""
+
+    def __init__(self, dataset: lance.LanceDataset, path: Path, *, lease: WriterLease, tree: SyncedTree) -> None:
+        self._path = path
+        self._lease = lease
+        self._tree = tree
+        self._newest = LanceSnapshot(dataset, path)
+        self._base = self._newest  # what the next commit builds on
+        self._refreshing = threading.Lock()  # readers never wait for a write
+
+    @property
+    def base(self) -> LanceSnapshot:
+        """The version that the current write has made, or began with."""
+        return self._base
+
+    def newest(self) -> LanceSnapshot:
+        """Return the newest version for a reader, or for a write that begins."""
+        with self._refreshing, reading(self._path):
+            latest = int(self._newest.dataset.latest_version)
+            if latest != self._newest.version:
+                dataset = self._newest.dataset.checkout_version(latest)
+                self._newest = LanceSnapshot(dataset, self._path, held=self._newest.held)
+            return self._newest
+
+    def begin(self) -> None:
+        """Begin a write on the newest version, and fence the store if the lease requires it.
+
+        Raises `WriterSuperseded`, `WriteFailed`, and `CollectionBusy` if earlier writers are too fast for the fence.
+        """
+        for _ in range(FENCE_TRIES_MAX):
+            base = self.newest()
+            if not self._lease.renew():
+                self._base = base
+                return
+            if publish_fence(self._path, base.version):
+                self._tree.sync()
+                self._lease.fenced()
+        raise CollectionBusy(f"{self._path.parent.name}: earlier writers still commit to it; repeat the request")
+
+    def own(self) -> lance.LanceDataset:
+        """Return the base as a separate dataset, for calls that move their dataset to a new version."""
+        return self._base.dataset.checkout_version(self._base.version)
+
+    def commit(self, operation: lance.LanceOperation.BaseOperation, dataset: lance.LanceDataset | None = None) -> int:
+        """Sync what the operation names, commit it, and return the new version; `dataset` must be of the base."""
+        self._tree.sync()
+        base = self._base
+        with self.renewed():
+            committed = lance.LanceDataset.commit(
+                dataset or base.dataset, operation, read_version=base.version, max_retries=0
+            )
+        if int(committed.version) != base.version + 1:
+            raise WriterSuperseded(f"{self._path.parent.name}: another process committed at the same time")
+        self._move_to(committed)
+        return self._base.version
+
+    def change(self, changed: Callable[[lance.LanceDataset], object]) -> None:
+        """Commit with calls of Lance that commit themselves, such as those that add columns."""
+        dataset = self.own()
+        with self.renewed():
+            changed(dataset)
+        self._move_to(dataset)
+
+    @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Renew the lease for a block that commits or removes files.
+
+        Raises `WriterSuperseded` if another writer has taken over, also if that is why the block failed; otherwise
+        `WriteFailed`.
+        """
+        self._lease.renew()
+        try:
+            with committing(self._path):
+                yield
+        except WriteFailed as failed:
+            if isinstance(failed.__cause__, CommitConflictError):
+                raise WriterSuperseded(f"{self._path.parent.name}: another process committed first") from failed
+            with suppress(CatalogUnavailable):  # then the first failure is the one to report
+                self._lease.renew()
+            raise
+
+    def _move_to(self, dataset: lance.LanceDataset) -> None:
+        self._tree.sync()
+        self._base = LanceSnapshot(dataset, self._path, held=self._base.held)
+        with self._refreshing:
+            if self._newest.version < self._base.version:
+                self._newest = self._base
