@@ -146,11 +146,10 @@ def clean(
     terminal = Terminal(json=json)
     disk, found, folder = _open_collection(settings, collection, tenant)
     from winnow.api.collections.data_folder import BUSY_SECONDS_MAX
-    from winnow.retrieval.files.locks import writing
     from winnow.retrieval.generation.cleanup import clean as cleaned
 
     gone = cleaned(folder, kept=settings.generations_kept, wait_seconds=BUSY_SECONDS_MAX)
-    with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+    with disk.writing(found.tenant, found.name, wait_seconds=BUSY_SECONDS_MAX):
         of_store = disk.store(found).clean_up()
     if json:
         body = {"collection": collection, "removed": list(gone.removed), "bytes": gone.bytes, "store_bytes": of_store}

@@ -17,7 +17,6 @@ from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionExists, CollectionNotFound, FolderUnknown
 from winnow.retrieval.files.layout import CollectionFolder, created_at_of, stamp_created
-from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import names
 from winnow.retrieval.store.lance_store import LanceStore
@@ -57,7 +56,7 @@ def adopt(disk: DataFolder, tenant: TenantName, name: str, *, presumed: Presumed
     folder = disk.layout.collection(tenant, name)
     if not folder.corpus.is_dir():
         raise CollectionNotFound(f"{name}; its folder has no corpus to adopt")
-    with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+    with disk.writing(tenant, name, wait_seconds=BUSY_SECONDS_MAX):
         known = next((each for each in disk.catalog.collections.of_tenant(tenant) if each.name == name), None)
         made = created_at_of(folder)
         if known is not None and made in {None, known.created_at}:

@@ -19,6 +19,7 @@ from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import SqlInstructions
 from winnow.retrieval.catalog.sql.judgments import SqlJudgmentBook
 from winnow.retrieval.catalog.sql.keys import SqlKeys
+from winnow.retrieval.catalog.sql.leases.writer_lease import WriterLeases
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
 from winnow.retrieval.catalog.sql.scheduling.schedules import SqlSchedules
 from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
@@ -50,6 +51,7 @@ class Catalog:
     outbox: SqlOutbox
     calibrations: SqlCalibrations
     uploads: SqlUploads
+    leases: WriterLeases
     limits: LimitBook
     audit: SqlAuditLog
 
@@ -74,6 +76,7 @@ class Catalog:
             outbox=SqlOutbox(database),
             calibrations=SqlCalibrations(database),
             uploads=SqlUploads(database),
+            leases=WriterLeases(database),
             limits=SqlLimitBook(database),
             audit=SqlAuditLog(database),
         )

@@ -17,7 +17,6 @@ from typing import Final
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
-from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.cleanup import clean, has_retired
 from winnow.retrieval.store.retention import has_superseded
 
@@ -75,7 +74,8 @@ class CleaningUp:
             return 0
         freed = 0
         if has_superseded(opened.folder.corpus):
-            with writing(opened.folder):
+            mine = opened.collection
+            with self._collections.disk.writing(mine.tenant, mine.name):
                 self._collections.require_still(opened)
                 if opened.searchable.newest is not None:
                     opened.searchable.follow()  # no search of this process may begin with an old version

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -27,9 +27,11 @@ from winnow.retrieval.errors import (
 from winnow.retrieval.files.durable import DISK, Syncer, keep_private, make_folder, remove, write_errors
 from winnow.retrieval.files.folder_contents import contents_of, is_begun
 from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of, stamp_created
-from winnow.retrieval.files.locks import folding, pointing, writing
+from winnow.retrieval.files.lease import ONE_HOST, WriterLease
+from winnow.retrieval.files.locks import folding, pointing
 from winnow.retrieval.files.opened_files import OpenedFiles
 from winnow.retrieval.records import Collapse
+from winnow.retrieval.store.fence import fence_successor
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, Actor, TenantName
 
@@ -43,9 +45,7 @@ class Described:
     collection: Collection
     documents: int | None  # None, like all that follows, if it cannot be read
     chunks: int | None
-    attributes: (
-        Mapping[str, str] | None
-    )  # attributes for filters, with types; None: known only after reading everything
+    attributes: Mapping[str, str] | None  # for filters, with types; None: known only after reading everything
     store_version: int | None
     word_rules: (
         int | None
@@ -60,6 +60,7 @@ class DataFolder:
     layout: Layout
     opened: OpenedFiles  # the data folder itself
     catalog: Catalog
+    catalog_url: str | None = field(default=None, repr=False)  # None: a file in the folder
 
     @classmethod
     def open(cls, root: Path, catalog_url: str | None = None) -> DataFolder:
@@ -76,6 +77,7 @@ class DataFolder:
             layout=layout,
             opened=OpenedFiles.of((root,)),
             catalog=Catalog.of(database, place=str(root)),
+            catalog_url=catalog_url,
         )
 
     @classmethod
@@ -107,11 +109,23 @@ class DataFolder:
             for each in self.catalog.collections.of_tenant(tenant.name)
         ]
 
+    def lease(self, tenant: TenantName, name: str) -> WriterLease:
+        """Return the lease that this process's writers of the collection share."""
+        return self.catalog.leases.of(tenant, name)
+
+    def writing(
+        self, tenant: TenantName, name: str, *, wait_seconds: float = 0.0
+    ) -> contextlib.AbstractContextManager[None]:
+        """Hold the collection's lease. Raises `CollectionBusy` after `wait_seconds`."""
+        folder = self.layout.collection(tenant, name)
+        return self.lease(tenant, name).writing(folder, wait_seconds=wait_seconds)
+
     def store(self, collection: Collection) -> LanceStore:
         """Open the store. Raises `StoreCorrupt`, and `CollectionBusy` if the collection has just been replaced."""
         folder = self.layout.collection(collection.tenant, collection.name)
         self.require_meant(collection, folder)
-        return LanceStore.open(folder.corpus, dimension=collection.embedder.dimension)
+        lease = self.lease(collection.tenant, collection.name)
+        return LanceStore.open(folder.corpus, dimension=collection.embedder.dimension, lease=lease)
 
     def describe(self, collection: Collection) -> Described:
         """Describe a collection; a damaged one with its problem, so that the others stay visible."""
@@ -160,7 +174,8 @@ class DataFolder:
         self.require_unmoved()
         folder = self.layout.collection(collection.tenant, collection.name)
         self._require_own(collection.tenant, folder)  # before the lock, which is a file in that folder
-        with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        lease = self.lease(collection.tenant, collection.name)
+        with lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.require_free(collection.tenant, collection.name)
             self._require_own(collection.tenant, folder)
             self.catalog.collections.begin(collection)
@@ -169,7 +184,7 @@ class DataFolder:
                 for left in reversed(folder.contents[1:]):  # left by a killed process, or by such a fold
                     remove(left)
             write_facts(folder, CollectionFacts.of(collection))
-            LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
+            LanceStore.create(folder.corpus, dimension=collection.embedder.dimension, lease=lease)
             self.catalog.collections.add(collection, by=by)
             self.require_unmoved()
 
@@ -181,7 +196,7 @@ class DataFolder:
         self.require_unmoved()
         self.catalog.collections.get(tenant, name)
         folder = self.layout.collection(tenant, name)
-        with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        with self.writing(tenant, name, wait_seconds=BUSY_SECONDS_MAX):
             self._mark_for_removal(self.catalog.collections.get(tenant, name), folder)
             self.catalog.collections.remove(tenant, name, folder_follows=True, by=by)
             doomed = folder.removed
@@ -235,6 +250,7 @@ class DataFolder:
         return changing_embed_fields(
             self.layout.collection(tenant, name),
             change,
+            writing=self.writing(tenant, name, wait_seconds=BUSY_SECONDS_MAX),
             read=lambda: self.catalog.collections.get(tenant, name),
             documents_of=lambda collection: self.store(collection).snapshot().counts()[0],
         )
@@ -264,12 +280,13 @@ class DataFolder:
         self.require_unmoved()
         folder = self.layout.collection(collection.tenant, collection.name)
         self._require_room(collection, folder, replace=replace)
-        with writing(folder.restoring):
+        lease = self.lease(collection.tenant, collection.name)
+        with ONE_HOST.writing(folder.restoring):
             self.catalog.collections.begin(collection)
             stamp_created(folder.restoring, collection.created_at, syncer=syncer)
             build(folder.restoring)
             with (
-                writing(folder, wait_seconds=BUSY_SECONDS_MAX),
+                lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX),
                 folding(folder, wait_seconds=BUSY_SECONDS_MAX),
                 pointing(folder),
             ):
@@ -280,6 +297,8 @@ class DataFolder:
                     self.catalog.collections.remove(old.tenant, old.name, folder_follows=True)
                 stamp_created(folder.restoring, collection.created_at, syncer=syncer)
                 write_facts(folder.restoring, CollectionFacts.of(collection), syncer=syncer)
+                if lease.renew():
+                    fence_successor(folder.restoring.corpus, before=folder.corpus, syncer=syncer)
                 _move(folder, folder.replaced, syncer=syncer)
                 _move(folder.restoring, folder, syncer=syncer)
                 self.catalog.collections.add(collection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Protocol
 
 from winnow.api.formatting import counted
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
@@ -13,9 +13,6 @@ from winnow.retrieval.catalog.collections import Collection, FieldsChange
 from winnow.retrieval.document_fields import FieldChoice
 from winnow.retrieval.errors import InvalidRequest, WinnowError
 from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.files.locks import writing
-
-BUSY_SECONDS_MAX: Final = 5.0  # maximum wait for a writer
 
 
 @contextlib.contextmanager
@@ -23,15 +20,16 @@ def changing_embed_fields(
     folder: CollectionFolder,
     change: FieldsChange,
     *,
+    writing: contextlib.AbstractContextManager[None],
     read: Callable[[], Collection],
     documents_of: Callable[[Collection], int],
 ) -> Iterator[None]:
-    """Hold the writer's lock while the block changes the catalog, and keep the folder's facts the same as the catalog.
+    """Hold the lease, `writing`, while the block changes the catalog, and change the folder's facts likewise.
 
     Raises `InvalidRequest` if there are documents, `CollectionBusy` while somebody writes, and what `read` and
     `documents_of` raise.
     """
-    with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+    with writing:
         collection = read()
         documents = documents_of(collection)
         wanted = change.of(collection.embed_fields)

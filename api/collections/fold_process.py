@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -23,7 +23,9 @@ from typing import Final
 
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, WinnowError
+from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
+from winnow.retrieval.tenancy import TenantName
 
 NICENESS: Final = 10  # under contention a search gets about nine times as much of a processor
 _LOCK_SECONDS: Final = 30.0  # maximum wait for a writer, when words are migrated to new rules
@@ -35,11 +37,13 @@ class Fold:
     """One build."""
 
     folder: Path  # of the collection
+    tenant: TenantName
     identity: EmbedderIdentity
     made_at: datetime  # creation time of the collection: another may have replaced it before this begins
     kept: int  # generations
     seen: str | None  # the current generation when this build was requested
     wish: IndexWish = ANY_INDEX
+    catalog_url: str | None = field(default=None, repr=False)  # of the catalog with the writers' leases, if on a server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +121,6 @@ def _end_with_the_service() -> None:
 
 def _built(fold: Fold) -> Folded:
     from winnow.retrieval.files.layout import CollectionFolder
-    from winnow.retrieval.files.locks import writing
     from winnow.retrieval.generation.history import fold as published
     from winnow.retrieval.generation.pointer import current_name
     from winnow.retrieval.store.lance_store import LanceStore
@@ -125,11 +128,21 @@ def _built(fold: Fold) -> Folded:
     folder = CollectionFolder(fold.folder)
     if current_name(folder) != fold.seen:
         raise CollectionBusy(f"{fold.folder.name} has just been folded")
-    store = LanceStore.open(folder.corpus, dimension=fold.identity.dimension)
+    lease = _lease_of(fold)
+    store = LanceStore.open(folder.corpus, dimension=fold.identity.dimension, lease=lease)
     with contextlib.suppress(CollectionBusy):  # a long writer is an index run, which does it at its end
-        store.renew_word_rules(partial(writing, folder, wait_seconds=_LOCK_SECONDS))
+        store.renew_word_rules(partial(lease.writing, folder, wait_seconds=_LOCK_SECONDS))
     with store.holding():
         manifest = published(
             folder, store.snapshot(), fold.identity, wish=fold.wish, kept=fold.kept, made_at=fold.made_at
         )
     return Folded(generation=manifest.name, count=manifest.count, store_version=manifest.store_version)
+
+
+def _lease_of(fold: Fold) -> WriterLease:
+    if fold.catalog_url is None:
+        return ONE_HOST
+    from winnow.retrieval.catalog.sql.database import SqlDatabase
+    from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
+
+    return SqlWriterLease(SqlDatabase.at(fold.catalog_url), fold.tenant, fold.folder.name)

@@ -189,6 +189,8 @@ class Folding:
             folded = await self._build(
                 Fold(
                     folder=opened.folder.path,
+                    tenant=opened.collection.tenant,
+                    catalog_url=self._collections.disk.catalog_url,
                     identity=opened.collection.embedder,
                     made_at=opened.collection.created_at,
                     wish=self._wish,

@@ -17,8 +17,7 @@ from winnow.indexer.progress import Progress
 from winnow.indexer.report import IndexReport
 from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.document_fields import NO_CHOICE
-from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WriteFailed
-from winnow.retrieval.files.locks import writing
+from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WriteFailed, WriterSuperseded
 from winnow.retrieval.generation.history import fold
 from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name
@@ -73,7 +72,7 @@ class Indexing:
         prune_anyway: bool = False,
     ) -> IndexReport:
         """Run to the end, holding the writer's lock. Raises what stopped it; repeating the run continues from there."""
-        with writing(opened.folder):
+        with self._collections.disk.writing(opened.collection.tenant, opened.collection.name):
             self._collections.require_still(opened)
             report = await index_corpus(
                 corpus=corpus,
@@ -93,7 +92,7 @@ class Indexing:
         try:
             await run_to_completion(opened.store.remove_old_versions)
             await run_to_completion(partial(remove_retired, opened, kept=self._kept))
-        except (CollectionBusy, WriteFailed) as error:
+        except (CollectionBusy, WriteFailed, WriterSuperseded) as error:
             log.warning("collection %s: old files stay: %s", opened.collection.name, error.message)
 
 

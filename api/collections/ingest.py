@@ -31,7 +31,6 @@ from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.embed.embedder import Embedder
 from winnow.retrieval.errors import CollectionBusy, DocumentNotFound, LimitExceeded
-from winnow.retrieval.files.locks import writing
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.generation.history import fold
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
@@ -289,10 +288,11 @@ class Ingest:
         """
         async with opened.turn:
             self._disk.require_unmoved()
-            lock = writing(opened.folder, wait_seconds=BUSY_SECONDS_MAX)
-            await asyncio.to_thread(lock.__enter__)
-            with contextlib.ExitStack() as held:
-                held.push(lock)
+            mine = opened.collection
+            held = self._disk.writing(mine.tenant, mine.name, wait_seconds=BUSY_SECONDS_MAX)
+            await asyncio.to_thread(held.__enter__)
+            async with contextlib.AsyncExitStack() as stack:
+                stack.push_async_exit(lambda *raised: run_to_completion(held.__exit__, *raised))
                 await asyncio.to_thread(self._collections.require_still, opened)
                 yield
                 self._disk.require_unmoved()

@@ -53,7 +53,7 @@ def _collection(disk: DataFolder, collection: Collection, kept: int, wish: Index
     if created_at_of(folder) not in {None, collection.created_at}:
         yield Repair(collection=collection.shown, did=f"repaired nothing: {folder.made} belongs to another collection")
         return
-    with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+    with disk.writing(collection.tenant, collection.name, wait_seconds=BUSY_SECONDS_MAX):
         disk.require_meant(collection, folder)  # leftovers of another collection must stay
         gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX)
         if gone.removed:

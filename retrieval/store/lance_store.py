@@ -297,7 +297,8 @@ class LanceStore:
 
     def remove_old_versions(self) -> int:
         with self._writing:
-            removed = self._remove_old_versions(self.snapshot())
+            self._commits.begin()
+            removed = self._remove_old_versions()
             self._sums.prune()
             return removed
 

@@ -154,13 +154,13 @@ def _date(root: Path, seconds: int) -> None:
         os.utime(path, (seconds, seconds))
 
 
-_WRITTEN: Final[Model] = {"d1": ("a third text", 3), "d8": ("new", 2), "d0": ("replaced as well", 1)}
+WRITTEN: Final[Model] = {"d1": ("a third text", 3), "d8": ("new", 2), "d0": ("replaced as well", 1)}
 _DELETED: Final = ("d2", "d7", "d1")
 
 
 def _upsert(root: Path, store: LanceStore) -> None:
     with writing(folder_of(root)):
-        write(store, _WRITTEN)
+        write(store, WRITTEN)
 
 
 def _delete(root: Path, store: LanceStore) -> None:
@@ -187,7 +187,7 @@ def _sweep(root: Path, store: LanceStore) -> None:
 
 
 def _with_written(model: Model) -> Model:
-    return {**model, **_WRITTEN}
+    return {**model, **WRITTEN}
 
 
 def _without_deleted(model: Model) -> Model:

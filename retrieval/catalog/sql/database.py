@@ -60,6 +60,11 @@ class SqlDatabase:
         """The location for messages, without any password."""
         return self._backend.place
 
+    @property
+    def is_on_server(self) -> bool:
+        """Whether processes of several hosts may share this database."""
+        return isinstance(self._backend, Postgres)
+
     def close(self) -> None:
         """Close the connections, which otherwise happens when nothing refers to this any more."""
         self._engine.dispose()

@@ -18,6 +18,7 @@ from winnow.retrieval.catalog.sql import (
     tenants,
 )
 from winnow.retrieval.catalog.sql.alerts import tables as alert_tables
+from winnow.retrieval.catalog.sql.leases import tables as lease_tables
 from winnow.retrieval.catalog.sql.tables import metadata
 from winnow.retrieval.catalog.sql.uploads import tables as upload_tables
 
@@ -29,6 +30,7 @@ _OF_MODULES = (
     | collections.TABLES
     | instructions.TABLES
     | judgments.TABLES
+    | lease_tables.TABLES
     | quotas.TABLES
     | reservations.TABLES
     | shadows.TABLES

@@ -18,6 +18,7 @@ from winnow.api.collections.folding import BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_
 from winnow.api.collections.open_collections import OpenCollection
 from winnow.api.http.app import create_app
 from winnow.retrieval.errors import CollectionBusy, WinnowError, WriteFailed
+from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.files.locks import folding as held_for_folding
 from winnow.retrieval.generation.history import fold as fold_here
 from winnow.retrieval.generation.history import roll_back
@@ -82,6 +83,7 @@ def folding(builder: Builder) -> Folding:
 def fold_of(opened: OpenCollection) -> Fold:
     return Fold(
         folder=opened.folder.path,
+        tenant=opened.collection.tenant,
         identity=opened.collection.embedder,
         made_at=opened.collection.created_at,
         kept=2,
@@ -290,10 +292,10 @@ async def test_nor_while_it_is_being_made(builder: Builder, monkeypatch: pytest.
     snapshot, create = before.store.snapshot(), LanceStore.create
     builder.parts.disk.remove("default", "docs")
 
-    def interrupted(path: Path, *, dimension: int) -> LanceStore:
+    def interrupted(path: Path, *, dimension: int, lease: WriterLease) -> LanceStore:
         with pytest.raises(CollectionBusy, match="docs has just been replaced"):
             fold_here(before.folder, snapshot, before.collection.embedder, made_at=before.collection.created_at)
-        return create(path, dimension=dimension)
+        return create(path, dimension=dimension, lease=lease)
 
     monkeypatch.setattr(LanceStore, "create", interrupted)
     builder.parts.ingest.make("default", "docs")

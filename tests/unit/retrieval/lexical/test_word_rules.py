@@ -28,6 +28,7 @@ from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE
 from winnow.retrieval.store.checksums import find_damage
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.store.rows import WORDS_COLUMN, schema_of, words_table
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 
 @pytest.fixture
@@ -193,7 +194,14 @@ def test_the_process_that_folds_brings_them_unless_somebody_writes(
 
 def fold_of(folder: CollectionFolder, seen: str | None) -> Fold:
     identity = EmbedderIdentity(name="fold", revision="1", dimension=DIMENSION)
-    return Fold(folder=folder.path, identity=identity, made_at=datetime.now(UTC), kept=2, seen=seen)
+    return Fold(
+        folder=folder.path,
+        tenant=DEFAULT_TENANT,
+        identity=identity,
+        made_at=datetime.now(UTC),
+        kept=2,
+        seen=seen,
+    )
 
 
 async def test_a_run_that_indexes_nothing_new_brings_them(old: LanceStore, tmp_path: Path) -> None:

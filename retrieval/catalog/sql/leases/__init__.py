@@ -1,0 +1,1 @@
+"""Which process of which host may write to a collection?"""

@@ -1,0 +1,199 @@
+"""The writer's lease of a collection as a row on PostgreSQL, for hosts that share a data folder.
+
+    take     if the row is released or expired: token + 1
+    renew    before each commit, if the token is still ours; it also reserves chunk numbers
+    end      released, or expired at once if the holder failed
+
+Only the database's clock counts. Expiry decides who should write, and never what is safe: a holder whose row expired
+goes on as long as no other has taken it, and one that was superseded finds another token. `needs_fence` is set where a
+lease was taken from a holder that had not released it, and stays until a holder has fenced the store.
+
+The file lock is held as well. It lets the processes of one host wait for each other without queries, excludes earlier
+versions of winnow, and shows that an unreleased row of the same host belongs to a process that has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sql
+
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.errors import CallerError, CatalogUnavailable, CollectionBusy, WinnowError, WriterSuperseded
+from winnow.retrieval.files import locks
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.lease import ONE_HOST, WriterLease
+
+LEASE_SECONDS: Final = 9.0  # after which another host may take over from a silent holder
+RENEWAL_SECONDS: Final = 3.0  # between renewals of a holder that commits nothing
+RETRY_SECONDS: Final = 0.05  # between two attempts to take it
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+_log = logging.getLogger(__name__)
+
+_NOW: Final = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+_TAKE: Final = sql.text(f"""
+    INSERT INTO writer_leases AS lease (tenant, collection, token, holder, expires_ms, needs_fence, next_number)
+    VALUES (:tenant, :collection, 1, :holder, {_NOW} + :lasts_ms, 0, 0)
+    ON CONFLICT (tenant, collection) DO UPDATE SET
+        token = lease.token + 1,
+        holder = :holder,
+        expires_ms = {_NOW} + :lasts_ms,
+        needs_fence = CASE WHEN lease.expires_ms = 0 THEN lease.needs_fence ELSE 1 END
+    WHERE lease.expires_ms < {_NOW} OR split_part(lease.holder, '/', 1) = :host
+    RETURNING token
+""")  # noqa: S608  no value is part of the text
+_RENEW: Final = sql.text(f"""
+    UPDATE writer_leases SET
+        expires_ms = {_NOW} + :lasts_ms,
+        needs_fence = CASE WHEN :is_fenced THEN 0 ELSE needs_fence END,
+        next_number = CASE WHEN :count > 0 THEN greatest(next_number, :least) + :count ELSE next_number END
+    WHERE tenant = :tenant AND collection = :collection AND token = :token AND expires_ms <> 0
+    RETURNING needs_fence, next_number
+""")  # noqa: S608  likewise
+_END: Final = sql.text("""
+    UPDATE writer_leases SET expires_ms = :expires_ms
+    WHERE tenant = :tenant AND collection = :collection AND token = :token
+""")
+_RELEASED, _EXPIRED = 0, 1  # milliseconds since 1970
+
+
+class WriterLeases:
+    """The leases of a catalog's collections, as one process sees them."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        self._database = database
+        self._known: dict[tuple[str, str], WriterLease] = {}
+
+    def of(self, tenant: str, collection: str) -> WriterLease:
+        """Return the same lease for the same collection: its holder and its store share it."""
+        if not self._database.is_on_server:
+            return ONE_HOST
+        return self._known.setdefault((tenant, collection), SqlWriterLease(self._database, tenant, collection))
+
+
+class SqlWriterLease:
+    """The lease of one collection. Implements `WriterLease`. Raises what transactions raise."""
+
+    expires: Final = True
+
+    def __init__(
+        self,
+        database: SqlDatabase,
+        tenant: str,
+        collection: str,
+        *,
+        host: str | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        """`host` identifies this one among those that share the catalog; by default, by the current boot."""
+        self._database = database
+        self._name = {"tenant": tenant, "collection": collection}
+        self._host = host or _host()
+        self._lasts = {"lasts_ms": round(1000 * lease_seconds)}
+        self._token: int | None = None  # None: not held
+
+    @contextmanager
+    def writing(self, folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Iterator[None]:
+        until = time.monotonic() + wait_seconds
+        with locks.writing(folder, wait_seconds=wait_seconds):
+            self._take(until)
+            expires_ms = _EXPIRED
+            try:
+                with self._renewing():
+                    yield
+                expires_ms = _RELEASED
+            except CallerError:  # raised between commits: none is under way
+                expires_ms = _RELEASED
+                raise
+            finally:
+                self._end(expires_ms)
+
+    def renew(self) -> bool:
+        return bool(self._renew().needs_fence)
+
+    def fenced(self) -> None:
+        self._renew(is_fenced=True)
+
+    def take_numbers(self, count: int, *, least: int) -> int:
+        return int(self._renew(count=count, least=least).next_number) - count
+
+    def _take(self, until: float) -> None:
+        holder = {"host": self._host, "holder": f"{self._host}/{os.getpid()}"}
+        while True:
+            with self._database.reading() as connection:
+                token = connection.execute(_TAKE, self._name | self._lasts | holder).scalar()
+                connection.commit()
+            if token is not None:
+                self._token = int(token)
+                return
+            if time.monotonic() >= until:
+                raise CollectionBusy(f"{self._name['collection']} is being written to by another host")
+            time.sleep(RETRY_SECONDS)
+
+    def _renew(self, *, count: int = 0, least: int = 0, is_fenced: bool = False) -> sql.Row[Any]:
+        assert self._token is not None, "only a holder commits. This is a bug."
+        values = {"token": self._token, "count": count, "least": least, "is_fenced": is_fenced}
+        with self._database.reading() as connection:
+            _without_flush(connection)
+            row = connection.execute(_RENEW, self._name | self._lasts | values).first()
+            connection.commit()
+        if row is None:
+            raise WriterSuperseded(f"{self._name['collection']} is now written to by another host")
+        return row
+
+    def _end(self, expires_ms: int) -> None:
+        """Let others take the lease now. What was written stands even if this fails: the row then expires."""
+        token, self._token = self._token, None
+        try:
+            with self._database.reading() as connection:
+                _without_flush(connection)
+                connection.execute(_END, self._name | {"token": token, "expires_ms": expires_ms})
+                connection.commit()
+        except WinnowError as error:
+            _log.warning("the lease of %s could not be released: %s", self._name["collection"], error.message)
+
+    @contextmanager
+    def _renewing(self) -> Iterator[None]:
+        """Renew the lease in a thread while the block runs, which may embed for minutes between two commits."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._renew_until, args=(ended,), name="writer lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _renew_until(self, ended: threading.Event) -> None:
+        while not ended.wait(min(RENEWAL_SECONDS, self._lasts["lasts_ms"] / 3000)):
+            try:
+                self._renew()
+            except CatalogUnavailable as error:  # the next commit reports it, if it lasts
+                _log.warning("the lease of %s could not be renewed: %s", self._name["collection"], error.message)
+            except WriterSuperseded:
+                return  # which the next commit reports
+
+
+def _without_flush(connection: sql.Connection) -> None:
+    """Do not wait for the server's disk: a renewal that a crash takes back only makes the lease end earlier.
+
+    The reserved chunk numbers are also in the collection's file, which is synced.
+    """
+    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
+
+def _host() -> str:
+    """Return what differs between two hosts, and between two boots of one, after which no lock is left."""
+    try:
+        return BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        return platform.node().replace("/", "-")

@@ -1,0 +1,197 @@
+"""Two writers of one store that know of each other only by their leases. The first pauses after any of its renewals.
+
+The leases are rows of a real PostgreSQL. Each writer has its own lock file, like hosts that share a folder but no locks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tests.faults.scripted import WRITTEN, DIMENSION, OPERATIONS, Model, document, folder_of, write
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
+from winnow.retrieval.errors import StoreCorrupt, WriterSuperseded
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.store.checksums import checksum_fault, find_damage
+from winnow.retrieval.store.lance_store import LanceStore
+
+TENANT: Final = "default"
+COLLECTION: Final = "fenced"
+TAKEN_OVER: Final[tuple[Model, ...]] = tuple({f"taken-over-{at}": (f"by the second writer {at}", 2)} for at in range(5))
+
+
+class PausingLease(SqlWriterLease):
+    """Calls `pause` right after the renewal or reservation of this number: the writer then believes to hold it."""
+
+    pause: Callable[[], None] = staticmethod(lambda: None)
+    at: int = -1
+    renewals: int = 0
+
+    def renew(self) -> bool:
+        must_fence = super().renew()
+        self._count()
+        return must_fence
+
+    def take_numbers(self, count: int, *, least: int) -> int:
+        first = super().take_numbers(count, least=least)
+        self._count()
+        return first
+
+    def _count(self) -> None:
+        self.renewals += 1
+        if self.renewals == self.at:
+            self.pause()
+
+
+class UnfencedLease(SqlWriterLease):
+    """The control: takes over without a fence."""
+
+    def renew(self) -> bool:
+        super().renew()
+        return False
+
+
+def _upsert(store: LanceStore) -> None:
+    write(store, WRITTEN)
+
+
+def _index_waiting(store: LanceStore) -> None:
+    store.replace([document("waiting", "for the index", 3)], more_follows=True)
+    store.index_words()
+
+
+def _rebuild_words(store: LanceStore) -> None:
+    store.renew_words([])
+
+
+PATHS: Final[dict[str, tuple[str, Callable[[LanceStore], object]]]] = {
+    "upsert": ("upsert", _upsert),
+    "new columns": ("upsert", lambda store: store.replace([document("columns", "9 new", 2)])),
+    "delete": ("delete", lambda store: store.delete(["d2", "d7", "d1"])),
+    "compaction": ("compaction", _upsert),
+    "attributes of an earlier winnow": ("upgrade", _upsert),
+    "word rules": ("word-rules", lambda store: store.renew_word_rules()),
+    "words": ("upsert", _index_waiting),
+    "words from all texts": ("upsert", _rebuild_words),
+    "clean-up": ("clean-up", lambda store: store.clean_up()),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a pause led to."""
+
+    path: str
+    at: int  # the renewal after which the first writer paused; 0: it ended before
+    superseded: bool
+    wrong: tuple[str, ...] = field(default=())
+
+
+def contents(store: LanceStore) -> Model:
+    """The documents, each with its text and how many chunks are stored for it."""
+    snapshot = store.snapshot()
+    numbers = snapshot.chunk_numbers()
+    assert len(set(numbers.tolist())) == len(numbers), "no number is there twice"
+    chunks = Counter(snapshot.document_ids(numbers.tolist()))
+    return {name: (snapshot.document(name).text, count) for name, count in chunks.items()}
+
+
+def lease(
+    kind: type[SqlWriterLease], database: SqlDatabase, name: str, *, host: str = "one", seconds: float = 9.0
+) -> SqlWriterLease:
+    """Writers with the same host take over at once, because neither holds the file lock of the other."""
+    return kind(database, TENANT, name, host=host, lease_seconds=seconds)
+
+
+def opened(root: Path, held: SqlWriterLease) -> LanceStore:
+    return LanceStore.open(folder_of(root).corpus, dimension=DIMENSION, lease=held)
+
+
+def lock_of(root: Path, writer: str) -> CollectionFolder:
+    return CollectionFolder(root / "locks" / writer)
+
+
+def take_over(root: Path, held: SqlWriterLease, *, wait_seconds: float = 30.0) -> Model:
+    """What another host does: returns what must be there from then on."""
+    with held.writing(lock_of(root, "second"), wait_seconds=wait_seconds):
+        store = opened(root, held)
+        store.replace([document(*_only(TAKEN_OVER[0]))])
+        found = contents(store)
+        for each in TAKEN_OVER[1:]:
+            store.replace([document(*_only(each))])
+            found |= each
+        return found
+
+
+def _only(model: Model) -> tuple[str, str, int]:
+    ((name, (text, pieces)),) = model.items()
+    return name, text, pieces
+
+
+def paused(
+    root: Path,
+    database: SqlDatabase,
+    path: str,
+    at: int,
+    *,
+    second: type[SqlWriterLease] = SqlWriterLease,
+    is_after_failure: bool = False,
+) -> Outcome:
+    """Run a write path, let another writer take over at its renewal `at`, and say what is wrong afterwards.
+
+    `is_after_failure`: the first writer has a fence to publish itself.
+    """
+    prepare, run = OPERATIONS[PATHS[path][0]].prepare, PATHS[path][1]
+    prepare(root)
+    name = root.name
+    first = lease(PausingLease, database, name)
+    assert isinstance(first, PausingLease)
+    if is_after_failure:
+        fail(root, lease(SqlWriterLease, database, name))
+    expected: Model = {}
+    first.at, first.pause = at, lambda: expected.update(take_over(root, lease(second, database, name)))
+    superseded = False
+    try:
+        with first.writing(lock_of(root, "first")):
+            run(opened(root, first))
+    except WriterSuperseded:
+        superseded = True
+    if first.renewals < at:
+        return Outcome(path=path, at=0, superseded=superseded)
+    return Outcome(path=path, at=at, superseded=superseded, wrong=tuple(faults(root, database, expected)))
+
+
+def fail(root: Path, held: SqlWriterLease) -> None:
+    """Leave a lease like a writer that ended without releasing it."""
+    with suppress(StoreCorrupt), held.writing(lock_of(root, "failed")):
+        LanceStore.open(root, dimension=DIMENSION)
+
+
+def faults(root: Path, database: SqlDatabase, expected: Model) -> list[str]:
+    """Compare what is stored, check every file, and write once more."""
+    held = lease(SqlWriterLease, database, root.name)
+    corpus = folder_of(root).corpus
+    wrong = []
+    with held.writing(lock_of(root, "third")):
+        store = opened(root, held)
+        if (found := contents(store)) != expected:
+            differing = {name for name in {*found, *expected} if found.get(name) != expected.get(name)}
+            wrong.append(f"documents differ: {sorted(differing)}")
+        used = int(store.snapshot().chunk_numbers().max())
+        store.replace([document("last", "written last", 1)])
+        newest = store.snapshot().chunk_numbers().max()
+        if newest <= used:
+            wrong.append(f"the number {newest} was used again")
+        store.clean_up()
+        store.index_words()
+        if fault := store.snapshot().words_fault():
+            wrong.append(fault)
+    wrong += [damage.said for damage in find_damage(corpus)]
+    if fault := checksum_fault(corpus):
+        wrong.append(fault)
+    return wrong
