@@ -1,6 +1,6 @@
 """Two writers of one store that know of each other only by their leases. The first pauses after any of its renewals.
 
-The leases are rows of a real PostgreSQL. Each writer has its own lock file, like hosts that share a folder but no locks.
+The leases are rows of a real PostgreSQL. Each writer has a lock file of its own, like hosts that share only a folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.faults.scripted import WRITTEN, DIMENSION, OPERATIONS, Model, document, folder_of, write
+from tests.faults.scripted import DIMENSION, OPERATIONS, WRITTEN, Model, document, folder_of, write
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
 from winnow.retrieval.errors import StoreCorrupt, WriterSuperseded
@@ -148,7 +148,7 @@ def paused(
     """
     prepare, run = OPERATIONS[PATHS[path][0]].prepare, PATHS[path][1]
     prepare(root)
-    name = root.name
+    name = str(root)
     first = lease(PausingLease, database, name)
     assert isinstance(first, PausingLease)
     if is_after_failure:
@@ -174,7 +174,7 @@ def fail(root: Path, held: SqlWriterLease) -> None:
 
 def faults(root: Path, database: SqlDatabase, expected: Model) -> list[str]:
     """Compare what is stored, check every file, and write once more."""
-    held = lease(SqlWriterLease, database, root.name)
+    held = lease(SqlWriterLease, database, str(root))
     corpus = folder_of(root).corpus
     wrong = []
     with held.writing(lock_of(root, "third")):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.fencing import PATHS, paused
+from tests.faults.fencing import UnfencedLease, paused
 from tests.postgres import TEMPLATE, PostgresServer
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 
@@ -21,12 +21,20 @@ def catalog(postgres: PostgresServer) -> SqlDatabase:
     return SqlDatabase.open(postgres.new(template=TEMPLATE))
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_superseded_writer_publishes_nothing(path: str, catalog: SqlDatabase, tmp_path: Path) -> None:
-    """Wherever it pauses: its commits are refused or were there before the fence."""
-    at, seen = 1, 0
-    while (outcome := paused(tmp_path / f"{path} {at}", catalog, path, at)).at:
-        assert outcome.wrong == (), outcome
-        seen += outcome.superseded
-        at += 1
-    assert seen >= 1
+@pytest.mark.parametrize(("path", "at"), [("upsert", 4), ("delete", 3)])
+def test_a_superseded_writer_publishes_nothing(path: str, at: int, catalog: SqlDatabase, tmp_path: Path) -> None:
+    """It renewed its lease right before the commit, and paused there."""
+    outcome = paused(tmp_path / "data", catalog, path, at)
+    assert (outcome.at, outcome.superseded, outcome.wrong) == (at, True, ())
+
+
+def test_a_writer_that_pauses_before_its_fence_takes_nothing_back(catalog: SqlDatabase, tmp_path: Path) -> None:
+    outcome = paused(tmp_path / "data", catalog, "upsert", 1, is_after_failure=True)
+    assert (outcome.at, outcome.superseded, outcome.wrong) == (1, True, ())
+
+
+def test_without_a_fence_what_is_late_is_published(catalog: SqlDatabase, tmp_path: Path) -> None:
+    """The control."""
+    outcome = paused(tmp_path / "data", catalog, "delete", 3, second=UnfencedLease)
+    assert outcome.at
+    assert outcome.wrong != ()

@@ -1,0 +1,98 @@
+"""One writer of all hosts holds a collection's lease; the others wait, and a superseded one learns it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import TEMPLATE, PostgresServer
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease, WriterLeases
+from winnow.retrieval.errors import CollectionBusy, DocumentNotFound, WriteFailed, WriterSuperseded
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.lease import ONE_HOST
+
+
+@pytest.fixture
+def catalog(postgres: PostgresServer) -> Iterator[SqlDatabase]:
+    database = SqlDatabase.open(postgres.new(template=TEMPLATE))
+    yield database
+    database.close()
+
+
+def lease(database: SqlDatabase, host: str, *, seconds: float = 9.0) -> SqlWriterLease:
+    return SqlWriterLease(database, "default", "docs", host=host, lease_seconds=seconds)
+
+
+def folder(tmp_path: Path, name: str) -> CollectionFolder:
+    """Another lock file for each host."""
+    return CollectionFolder(tmp_path / name)
+
+
+def test_another_host_waits_until_the_lease_is_released(catalog: SqlDatabase, tmp_path: Path) -> None:
+    one, two = lease(catalog, "one"), lease(catalog, "two")
+    with one.writing(folder(tmp_path, "one")), pytest.raises(CollectionBusy), two.writing(folder(tmp_path, "two")):
+        pass
+    with two.writing(folder(tmp_path, "two")):
+        assert not two.renew(), "nothing to fence after a release"
+
+
+def test_another_host_takes_an_expired_lease_and_fences(catalog: SqlDatabase, tmp_path: Path) -> None:
+    """The first goes on until then, and learns of it at its next renewal."""
+    one, two = lease(catalog, "one", seconds=0.0), lease(catalog, "two")
+    with one.writing(folder(tmp_path, "one")):
+        assert not one.renew(), "expired, but taken by nobody"
+        with two.writing(folder(tmp_path, "two"), wait_seconds=30.0):
+            assert two.renew()
+            with pytest.raises(WriterSuperseded):
+                one.renew()
+            with pytest.raises(WriterSuperseded):
+                one.take_numbers(1, least=0)
+            two.fenced()
+            assert not two.renew()
+
+
+def test_a_process_of_the_same_host_need_not_wait_for_a_dead_one(catalog: SqlDatabase, tmp_path: Path) -> None:
+    """It has the file lock, so the holder has ended: killed, for one."""
+    dead, next_ = lease(catalog, "one"), lease(catalog, "one")
+    with dead.writing(folder(tmp_path, "dead")), next_.writing(folder(tmp_path, "next")):
+        assert next_.renew()
+
+
+def test_a_failed_holder_leaves_a_fence_to_publish_until_one_did(catalog: SqlDatabase, tmp_path: Path) -> None:
+    one, two, three = (lease(catalog, host) for host in ("one", "two", "three"))
+    with pytest.raises(WriteFailed), one.writing(folder(tmp_path, "one")):
+        raise WriteFailed
+    with two.writing(folder(tmp_path, "two")):
+        assert two.renew()
+    with three.writing(folder(tmp_path, "three")):
+        assert three.renew(), "the second released it without a fence"
+        three.fenced()
+    with one.writing(folder(tmp_path, "one")):
+        assert not one.renew()
+
+
+def test_a_refused_request_leaves_nothing_to_fence(catalog: SqlDatabase, tmp_path: Path) -> None:
+    one = lease(catalog, "one")
+    with suppress(DocumentNotFound), one.writing(folder(tmp_path, "one")):
+        raise DocumentNotFound
+    with one.writing(folder(tmp_path, "one")):
+        assert not one.renew()
+
+
+def test_a_chunk_number_is_reserved_once(catalog: SqlDatabase, tmp_path: Path) -> None:
+    """Also where a file, which an earlier writer may still write, says less."""
+    one, two = lease(catalog, "one"), lease(catalog, "two")
+    with one.writing(folder(tmp_path, "one")):
+        assert one.take_numbers(3, least=10) == 10
+        assert one.take_numbers(2, least=0) == 13
+    with two.writing(folder(tmp_path, "two")):
+        assert two.take_numbers(1, least=11) == 15
+        assert two.take_numbers(1, least=20) == 20
+
+
+def test_a_catalog_in_a_file_has_no_leases(tmp_path: Path) -> None:
+    assert WriterLeases(SqlDatabase.open(tmp_path / "catalog.sqlite")).of("default", "docs") is ONE_HOST
