@@ -43,7 +43,7 @@ class ChunkNumberSequence:
     def take(self, count: int) -> int:
         """Reserve `count` numbers for good, on the disk, and return the first."""
         first = self._lease.take_numbers(count, least=self.next())
-        self._write(first + count)
+        self._write(max(first + count, self.next()))  # a writer may have been superseded since its reservation
         return first
 
     def _write(self, number: int) -> None:

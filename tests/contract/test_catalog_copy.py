@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sql
 
 from tests.contract.stability.alerts import fill_alerts
 from tests.contract.stability.test_book import fill_stability, run_number, sample_number
@@ -34,6 +35,7 @@ from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.folder import SqlFolderBook
 from winnow.retrieval.catalog.sql.instructions import SqlInstructions
 from winnow.retrieval.catalog.sql.keys import SqlKeys
+from winnow.retrieval.catalog.sql.leases.tables import WRITER_LEASES
 from winnow.retrieval.catalog.sql.migrate import NEWEST, REVISIONS
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook, SqlUsageBook
 from winnow.retrieval.catalog.sql.reservations import SqlReservations
@@ -47,6 +49,15 @@ from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, TenantName
 STRANGE = 'it\'s "so" \\u0000 \\ %s :name\r\n\t法律 \U0001f600 \ufffd e\u0301 \u202e \x7f\x01 $1 {x}}'
 Place = Path | str
 Rows = dict[str, Counter[tuple[Any, ...]]]
+LEASE = {
+    "tenant": "law",
+    "collection": "laws",
+    "token": 3,
+    "holder": "a-host/1",
+    "expires_ms": 2**42,
+    "needs_fence": 1,
+    "next_number": 2**40,
+}
 
 
 class Counting:
@@ -125,6 +136,8 @@ def filled(place: Place) -> SqlDatabase:
     fill_alerts(database, law)
     fill_stability(database, law)
     fill_uploads(database, law, "laws")
+    with database.writing() as connection:
+        connection.execute(sql.insert(WRITER_LEASES).values(LEASE))
     return database
 
 
