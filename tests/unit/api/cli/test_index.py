@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.tiny_models import write_embedder
-from winnow.api.cli.main import app
-from winnow.retrieval.errors import InvalidRequest
+from winnow.api.cli.main import _exit_code, app
+from winnow.retrieval.errors import InvalidRequest, WriterSuperseded
+from winnow.retrieval.files.lease import OneHostLease
 
 
 @dataclass(frozen=True)
@@ -184,3 +186,25 @@ def test_a_name_that_is_not_utf8_ends_no_run(index: Indexes, tmp_path: Path) -> 
     assert done.code == 3
     assert (done.json["corpus"], done.json["added"], done.json["rejected"]) == ("caf\\xe9", 1, 1)
     assert done.json["first_rejects"][0].startswith("na\\xefve.txt: the file name is not UTF-8")
+
+
+def test_a_run_that_another_writer_superseded_says_so(
+    index: Indexes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, with what to do; repeated, the run goes through."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "1", "text": "some text"}\n', encoding="utf-8")
+
+    def superseded(lease: OneHostLease, count: int, *, least: int) -> int:
+        raise WriterSuperseded("c is now written to by another host")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OneHostLease, "take_numbers", superseded)
+        words = ["index", str(path), "--collection", "c", "--data", str(index.data), "--embed-model", str(index.model)]
+        patched.setattr(sys, "argv", ["winnow", *words])
+        assert _exit_code() == 1
+    said = capsys.readouterr().err
+    assert "Another process took over writing to the collection during a pause" in said
+    assert "repeat what was not acknowledged: c is now written to by another host" in said
+    assert "Traceback" not in said
+    assert index(path, "--json").json["added"] == 1
