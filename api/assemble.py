@@ -283,7 +283,13 @@ def assemble_indexing(settings: Settings, disk: DataFolder, embedding: LoadedEmb
         chunk_tokens_default=settings.chunk_tokens,
     )
     wish = index_wish(settings, index_device(settings))
-    return Indexing(collections=collections, ingest=ingest, wish=wish, kept=settings.generations_kept)
+    return Indexing(
+        collections=collections,
+        ingest=ingest,
+        wish=wish,
+        kept=settings.generations_kept,
+        windows_max=embedding.windows_max,
+    )
 
 
 def _ingest(

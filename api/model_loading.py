@@ -40,6 +40,7 @@ class LoadedEmbedder:
     runs_on: str  # for operators: model, device, number type
     device: str
     pool: VllmPool | None = None  # of the computing servers; None if this process computes
+    windows_max: int = 1  # windows of a corpus that it embeds at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,11 @@ def load_embedding(settings: Settings) -> LoadedEmbedder:
         device=embedder.runs_on.partition(" ")[0],
         pool=pool,
     )
+
+
+def load_embedder(settings: Settings) -> Embedder:
+    """Load the embedder alone: a worker of another machine, which may have another working directory, calls this."""
+    return load_embedding(settings).embedder
 
 
 def embedder_identity(settings: Settings) -> EmbedderIdentity:

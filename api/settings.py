@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from winnow.api.ray_variables import set_ray_variables
 from winnow.api.s3_variables import access_of
 from winnow.api.setting_values import (
     KEPT_MAX,
@@ -368,6 +369,11 @@ def s3_access(environment: Mapping[str, str] | None = None) -> S3Access:
 def trace_export(environment: Mapping[str, str] | None = None) -> TraceExport:
     """Whether to send traces, by the variables that all programs with OpenTelemetry read."""
     return export_of(os.environ if environment is None else environment)  # noqa: TID251  (the one place that may)
+
+
+def prepare_ray(*, own_cluster: bool) -> None:
+    """Set the variables that Ray reads; call this before ray is imported."""
+    set_ray_variables(os.environ, own_cluster=own_cluster)  # noqa: TID251  (the one place that may)
 
 
 def _named_config(environment: Mapping[str, str]) -> Path | None:

@@ -18,8 +18,9 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from winnow.indexer.batches import Step, WindowBound, make_steps
 from winnow.indexer.changes import Change, Changes, reason_to_keep
@@ -29,12 +30,16 @@ from winnow.indexer.job import Event, Job
 from winnow.indexer.progress import NoProgress, Progress, Tally
 from winnow.indexer.rejects import RejectsFile
 from winnow.indexer.report import IndexReport, peak_memory_bytes
+from winnow.indexer.stages import run_stages
 from winnow.indexer.writer import CutDocuments, DocumentWriter, EmbeddedWindow
-from winnow.retrieval.concurrency.tasks import finish, run_to_completion, unless_failed
+from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.errors import CorpusUnreadable, WinnowError
 from winnow.retrieval.store.contract import Store, StoreSnapshot
 
 REMOVED_AT_ONCE: Final = 50_000  # documents removed by one commit
+
+_Prepared: TypeAlias = tuple[Step, CutDocuments | None]  # None: there is nothing to write
+_Embedded: TypeAlias = tuple[Step, EmbeddedWindow | None]
 
 
 async def index_corpus(
@@ -48,12 +53,14 @@ async def index_corpus(
     prune: bool = False,
     prune_anyway: bool = False,
     bound: WindowBound | None = None,
+    windows_max: int = 1,
 ) -> IndexReport:
     """Index the corpus. Raises what stopped the run; running the same corpus again resumes there.
 
     `publish` returns the name of the generation that serves the snapshot. `rejects` is the file for refused records.
-    `prune` removes documents that the corpus no longer has, if it was read completely; `prune_anyway` also if not. The
-    caller holds the collection's writer lock.
+    `prune` removes documents that the corpus no longer has, if it was read completely; `prune_anyway` also if not. Up
+    to `windows_max` windows are embedded at once; they are committed in order. The caller holds the collection's writer
+    lock.
     """
     run = _Run(
         corpus=corpus,
@@ -65,6 +72,7 @@ async def index_corpus(
         prune=prune or prune_anyway,
         prune_anyway=prune_anyway,
         bound=bound or WindowBound(),
+        windows_max=windows_max,
         size=corpus.size,
     )
     return await run.finish()
@@ -81,6 +89,7 @@ class _Run:
     prune: bool
     prune_anyway: bool
     bound: WindowBound
+    windows_max: int
     size: int | None
     job: Job = field(default_factory=Job)
     tally: Tally = field(default_factory=Tally)
@@ -114,38 +123,34 @@ class _Run:
         return know(snapshot.content_hash_batches(), count=snapshot.counts()[0], folder=self.rejects.path.parent)
 
     async def _write(self, changes: Changes) -> None:
-        """Write window by window, in three stages: one window is read and cut, one embedded, one committed."""
+        """Write window by window, in three stages: one window is read and cut, some are embedded, one is committed."""
         seen = SeenIds(self.rejects.path.parent)
         stretches = make_steps(check_entries(self.corpus.entries(), seen), changes, self.bound)
         with self.rejects:
             self.tally.before_step()
-            ahead = asyncio.create_task(asyncio.to_thread(self._prepare, stretches))
-            committing = asyncio.create_task(_nothing())
-            try:
-                while (prepared := await unless_failed(ahead, committing)) is not None:
-                    ahead = asyncio.create_task(asyncio.to_thread(self._prepare, stretches))
-                    step, cut = prepared
-                    window = (
-                        await unless_failed(asyncio.create_task(self.writer.embed(cut)), committing) if cut else None
-                    )
-                    await asyncio.shield(committing)
-                    committing = asyncio.create_task(self._commit(step, window))
-                await asyncio.shield(committing)
-            finally:
-                ahead.cancel()
-                self.corpus.stop()  # the thread that reads ahead may be waiting for input
-                await finish(committing)
+            await run_stages(
+                partial(asyncio.to_thread, self._prepare, stretches),
+                self._embed,
+                self._commit,
+                embedded_max=self.windows_max,
+                stop_reading=self.corpus.stop,  # the thread that reads ahead may be waiting for input
+            )
         seen.close()
         self._advance(Event.READ)
 
-    def _prepare(self, stretches: Iterator[Step]) -> tuple[Step, CutDocuments | None] | None:
+    def _prepare(self, stretches: Iterator[Step]) -> _Prepared | None:
         """Return the next step, with its window cut into chunks; None at the end of the corpus."""
         step = next(stretches, None)
         if step is None:
             return None
         return step, self.writer.cut(step.window) if step.window else None
 
-    async def _commit(self, step: Step, window: EmbeddedWindow | None) -> None:
+    async def _embed(self, prepared: _Prepared) -> _Embedded:
+        step, cut = prepared
+        return step, await self.writer.embed(cut) if cut else None
+
+    async def _commit(self, embedded: _Embedded) -> None:
+        step, window = embedded
         for reject in step.rejects:
             self.rejects.write(reject)
         upsert = await self.writer.commit(window, more_follows=True) if window else None
@@ -213,7 +218,3 @@ class _Run:
             notes=list(account.notes),
             not_pruned=self.not_pruned,
         )
-
-
-async def _nothing() -> None:
-    """The commit before the first window."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from winnow.indexer.account import FileCounts
+from winnow.indexer.distributed.workers import EngineReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class IndexReport:
     files: FileCounts | None = None  # if the corpus is a folder: what happened to every file
     notes: Sequence[str] = field(default_factory=list)  # guesses and omissions, as sentences
     not_pruned: str | None = None  # why nothing was pruned although it was requested
+    engine: EngineReport | None = None  # of the workers; None: this process embedded, or a service
 
     @property
     def taken(self) -> int:

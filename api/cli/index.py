@@ -18,6 +18,7 @@ from winnow.api.cli.collection_fields import (
     parse_fields,
 )
 from winnow.api.cli.index_report import show_report
+from winnow.api.cli.indexing.engine import Engine, EngineName, RayAddress, Workers, choose_ray
 from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
@@ -26,7 +27,6 @@ from winnow.api.cli.options import (
     Json,
     OwnCollectionName,
     TenantOption,
-    open_tenant,
     switch,
     with_settings,
 )
@@ -192,6 +192,9 @@ def index(
     parse_seconds: ParseSeconds = SECONDS_DEFAULT,
     parse_memory: ParseMemory = MEMORY_DEFAULT,
     types: Types = None,
+    engine: EngineName = Engine.LOCAL,
+    ray_address: RayAddress = None,
+    workers: Workers = None,
 ) -> None:
     """Index a corpus into a collection. The collection is created if it does not exist.
 
@@ -199,6 +202,7 @@ def index(
     Records that cannot be indexed are listed with line and reason in a rejects file; all others are indexed.
     """
     terminal = Terminal(json=json)
+    ray = choose_ray(engine, address=ray_address, workers=workers, settings=settings)
     from winnow.api.collections.requirements import Requirements
     from winnow.indexer.readers.open_corpus import check, open_corpus
 
@@ -222,8 +226,17 @@ def index(
         if settings.url is not None:
             report = _upload(terminal, settings, source, collection=collection, required=required, prune=pruned)
         else:
-            report = _index(
-                terminal, settings, source, collection=collection, tenant=tenant, required=required, prune=pruned
+            from winnow.api.cli.indexing.run import index_into_folder
+
+            report = index_into_folder(
+                terminal,
+                settings,
+                source,
+                collection=collection,
+                tenant=tenant,
+                required=required,
+                prune=pruned,
+                ray=ray,
             )
     show_report(terminal, collection, report)
     _require_taken(report, allow_rejects=allow_rejects)
@@ -233,33 +246,6 @@ def _refuse_unknown(settings: Settings, reranker: str) -> None:
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
 
     refuse_unknown(reranker, settings_by_name(settings))
-
-
-def _index(
-    terminal: Terminal,
-    settings: Settings,
-    source: Source,
-    *,
-    collection: str,
-    tenant: str,
-    required: Requirements,
-    prune: tuple[bool, bool],
-) -> IndexReport:
-    """Index into a data folder."""
-    import asyncio
-
-    from winnow.api.assemble import assemble_indexing, closing
-    from winnow.api.cli.progress import IndexProgress
-    from winnow.api.model_loading import load_embedding
-
-    folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
-    embedding = load_embedding(settings)
-    indexing = assemble_indexing(settings, folder, embedding)
-    opened = indexing.open(collection, required, tenant=owner)
-    terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
-    with IndexProgress(terminal) as progress:
-        running = indexing.run(source, opened, progress=progress, prune=prune[0], prune_anyway=prune[1])
-        return asyncio.run(closing(running, embedding.pool))
 
 
 def _upload(

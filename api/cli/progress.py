@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -72,8 +73,10 @@ class _Progress:
 class IndexProgress(_Progress):
     """Watches a run. Implements `indexer.progress.Progress`; use it in a `with` block."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, describe_workers: Callable[[], str] | None = None) -> None:
+        """`describe_workers` returns the state of the workers, if others embed."""
         super().__init__(terminal)
+        self._describe_workers = describe_workers
         self._name = ""
         self._task: TaskID | None = None
 
@@ -84,6 +87,8 @@ class IndexProgress(_Progress):
 
     def advanced(self, figures: Figures) -> None:
         text = _describe(figures)
+        if self._describe_workers is not None:
+            text = f"{text} · {self._describe_workers()}"
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=figures.position, figures=text)
         elif self._is_due():

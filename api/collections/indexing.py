@@ -36,12 +36,18 @@ log = logging.getLogger(__name__)
 class Indexing:
     """Puts corpora into collections, creating missing ones."""
 
-    def __init__(self, *, collections: OpenCollections, ingest: Ingest, wish: IndexWish, kept: int) -> None:
-        """`kept` is the number of generations that stay, with the published one."""
+    def __init__(
+        self, *, collections: OpenCollections, ingest: Ingest, wish: IndexWish, kept: int, windows_max: int = 1
+    ) -> None:
+        """`kept` is the number of generations that stay, with the published one.
+
+        The embedder gets up to `windows_max` windows at once.
+        """
         self._collections = collections
         self._ingest = ingest
         self._wish = wish
         self._kept = kept
+        self._windows_max = windows_max
 
     def open(self, name: str, required: Requirements = ANY, *, tenant: TenantName = DEFAULT_TENANT) -> OpenCollection:
         """Return the collection of this name, created if missing.
@@ -83,6 +89,7 @@ class Indexing:
                 progress=progress,
                 prune=prune,
                 prune_anyway=prune_anyway,
+                windows_max=self._windows_max,
             )
             await self._clean_up(opened)
             return report

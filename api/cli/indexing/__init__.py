@@ -1,0 +1,1 @@
+"""Where is a corpus embedded: in this process, or by workers of a cluster?"""

@@ -1,0 +1,38 @@
+"""`winnow index --engine ray` as a process, on a cluster that it starts itself."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from bench.indexing.interrupt import write_corpus
+from tests.distributed.runs import finish, rows, start
+from tests.tiny_models import write_embedder
+
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed: pip install 'winnow-search[ray]'"),
+]
+
+DOCUMENTS = 300  # two windows
+
+
+def test_a_collection_of_rays_workers_is_the_local_engines_to_the_bit(tmp_path: Path):
+    """Documents, chunk numbers, spans, vectors and rejects; and the next run finds everything unchanged."""
+    write_corpus(tmp_path / "corpus.jsonl", documents=DOCUMENTS)
+    model = str(write_embedder(tmp_path / "embedder"))
+    local = finish(start(tmp_path / "corpus.jsonl", tmp_path / "local", model))
+    remote = finish(start(tmp_path / "corpus.jsonl", tmp_path / "remote", model, "--engine", "ray", "--workers", "2"))
+    assert rows(tmp_path / "remote") == rows(tmp_path / "local")
+    for name in ("read", "added", "rejected", "documents", "chunks", "tokens", "truncated", "first_rejects"):
+        assert remote.report[name] == local.report[name]
+    assert local.report["engine"] is None
+    engine = remote.report["engine"]
+    assert (engine["name"], engine["address"], engine["windows_sent_again"]) == ("ray", None, 0)
+    assert sum(each["windows"] for each in engine["workers"]) == 2
+    assert "Ray: starting 2 workers" in remote.complaints
+    resumed = finish(start(tmp_path / "corpus.jsonl", tmp_path / "remote", model))
+    assert (resumed.report["unchanged"], resumed.report["chunks_written"]) == (DOCUMENTS, 0)
