@@ -56,7 +56,7 @@ class Script:
             await asyncio.sleep(0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     windows=st.integers(0, 8),
     embedded_max=st.integers(1, 4),
@@ -71,7 +71,7 @@ def test_all_windows_are_committed_in_order(windows: int, embedded_max: int, tur
     assert script.stopped
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     at=st.integers(0, 5),
     stage=st.sampled_from(["read", "embed"]),

@@ -64,7 +64,7 @@ def rows(store: MemoryStore) -> list[tuple[int, str, int, int, bytes]]:
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     workers=st.integers(1, 4),
     lost=st.lists(st.integers(0, 14), unique=True, max_size=LOSSES_MAX - 1),
