@@ -18,7 +18,7 @@ from winnow.api.cli.collection_fields import (
     parse_fields,
 )
 from winnow.api.cli.index_report import show_report
-from winnow.api.cli.indexing.engine import Engine, EngineName, RayAddress, Workers, choose_ray
+from winnow.api.cli.indexing.engine import Engine, EngineName, RayAddress, RayChoice, Workers, choose_ray
 from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
@@ -221,23 +221,10 @@ def index(
         corpus, replace(reading, columns=_names(columns), splits=tuple(split or ()), records_path=records_path)
     )
     check(source)  # before seconds of loading, and before a collection is made
-    pruned = (prune, prune_anyway)
-    with _resumable(terminal):
-        if settings.url is not None:
-            report = _upload(terminal, settings, source, collection=collection, required=required, prune=pruned)
-        else:
-            from winnow.api.cli.indexing.run import index_into_folder
-
-            report = index_into_folder(
-                terminal,
-                settings,
-                source,
-                collection=collection,
-                tenant=tenant,
-                required=required,
-                prune=pruned,
-                ray=ray,
-            )
+    report = _index(
+        terminal, settings, source, collection=collection, tenant=tenant, required=required,
+        prune=(prune, prune_anyway), ray=ray,
+    )  # fmt: skip
     show_report(terminal, collection, report)
     _require_taken(report, allow_rejects=allow_rejects)
 
@@ -246,6 +233,28 @@ def _refuse_unknown(settings: Settings, reranker: str) -> None:
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
 
     refuse_unknown(reranker, settings_by_name(settings))
+
+
+def _index(
+    terminal: Terminal,
+    settings: Settings,
+    source: Source,
+    *,
+    collection: str,
+    tenant: str,
+    required: Requirements,
+    prune: tuple[bool, bool],
+    ray: RayChoice | None,
+) -> IndexReport:
+    """Index at a service or into a data folder."""
+    with _resumable(terminal):
+        if settings.url is not None:
+            return _upload(terminal, settings, source, collection=collection, required=required, prune=prune)
+        from winnow.api.cli.indexing.run import index_into_folder
+
+        return index_into_folder(
+            terminal, settings, source, collection=collection, tenant=tenant, required=required, prune=prune, ray=ray
+        )
 
 
 def _upload(
