@@ -1,1 +1,1 @@
-"""Real Ray clusters on loopback: the same collection as the local engine's, whichever node is killed."""
+"""Real Ray clusters on loopback: the same collection as the local engine's."""

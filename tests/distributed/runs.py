@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +28,6 @@ class Ended:
 
     report: dict[str, Any]
     complaints: str
-    seconds: float
-    cpu_seconds: float  # of the process and those it waited for
 
 
 def start(corpus: Path, data: Path, model: str, *flags: str) -> subprocess.Popen[bytes]:
@@ -56,15 +52,9 @@ def start(corpus: Path, data: Path, model: str, *flags: str) -> subprocess.Popen
 
 def finish(process: subprocess.Popen[bytes]) -> Ended:
     """Wait for the end of a run that was started a moment ago."""
-    began, before = time.monotonic(), _cpu_seconds()
     printed, complaints = process.communicate(timeout=SECONDS_MAX)
     assert process.returncode == 0, complaints.decode()
-    return Ended(
-        report=orjson.loads(printed),
-        complaints=complaints.decode(),
-        seconds=time.monotonic() - began,
-        cpu_seconds=_cpu_seconds() - before,
-    )
+    return Ended(report=orjson.loads(printed), complaints=complaints.decode())
 
 
 def rows(data: Path) -> list[tuple[int, str, int, int, bytes]]:
@@ -77,8 +67,3 @@ def rows(data: Path) -> list[tuple[int, str, int, int, bytes]]:
         (chunk.number, chunk.document_id, chunk.start, chunk.end, vector.tobytes())
         for chunk, vector in zip(snapshot.chunks(snapshot.chunk_numbers().tolist()), vectors, strict=True)
     ]
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
