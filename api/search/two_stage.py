@@ -100,7 +100,9 @@ class Search:
         tracing.annotate({tracing.DATA_SOURCE: question.collection})
         recalled = await ready.recall.find(self._request(question, ready, deadline))
         skipped = ready.rerank_skipped or (None if recalled.candidates else RerankSkipped.NO_CANDIDATES)
-        candidates = await asyncio.to_thread(with_fields, recalled.candidates, ready.fields)
+        candidates = recalled.candidates
+        if ready.fields.names:  # they may be long
+            candidates = await asyncio.to_thread(with_fields, candidates, ready.fields)
         ranking, degraded, rerank_ms = await self._rank(question, ready, skipped, candidates, deadline)
         if ready.demotes_echo:
             ranking = await asyncio.to_thread(demote_echoes, question.query, ranking)

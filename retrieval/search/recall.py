@@ -129,15 +129,9 @@ class Recall:
             embedding.note(self._embed_attributes(embeddings))
         embedded = time.perf_counter()
         _require_time(request.deadline, "recall")
-        with stage("recall") as recalling:
-            view, found, mode = await asyncio.to_thread(self._search, embeddings.vectors, request)
-            recalling.note(
-                {tracing.OPERATION: "retrieval", "winnow.recall": mode.value, tracing.CANDIDATES: len(found.numbers)}
-            )
-        searched = time.perf_counter()
-        _require_time(request.deadline, "fetching texts")
-        with stage("fetch"):
-            candidates = await asyncio.to_thread(_fetch, view, found, self._rows)
+        view, found, mode, candidates, searched = await asyncio.to_thread(
+            self._search_and_fetch, embeddings.vectors, request
+        )
         fetched = time.perf_counter()
         return Recalled(
             candidates=candidates,
@@ -174,6 +168,23 @@ class Recall:
                 return await self._embedder.embed_queries(request.queries, request.task)
         except TimeoutError as error:
             raise DeadlineExceeded("while embedding") from error
+
+    def _search_and_fetch(
+        self, vectors: Vectors, request: RecallRequest
+    ) -> tuple[Searcher, Proposal, RecallMode, tuple[Candidate, ...], float]:
+        """Blocks: in one turn of a thread, since waiting for another takes as long as fetching.
+
+        Also returns when the search was over. Raises `DeadlineExceeded` before a fetch that would start too late.
+        """
+        with stage("recall") as recalling:
+            view, found, mode = self._search(vectors, request)
+            recalling.note(
+                {tracing.OPERATION: "retrieval", "winnow.recall": mode.value, tracing.CANDIDATES: len(found.numbers)}
+            )
+        searched = time.perf_counter()
+        _require_time(request.deadline, "fetching texts")
+        with stage("fetch"):
+            return view, found, mode, _fetch(view, found, self._rows), searched
 
     def _search(self, vectors: Vectors, request: RecallRequest) -> tuple[Searcher, Proposal, RecallMode]:
         """Blocks. Also returns the mode that found the candidates."""

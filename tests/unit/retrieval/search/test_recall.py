@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,24 @@ async def test_candidates_come_nearest_first_with_their_texts(folder: Collection
     assert (recalled.served.generation, recalled.served.store_version) == (None, store.snapshot().version)
     timings = recalled.timings
     assert min(timings.embed_ms, timings.recall_ms, timings.fetch_ms) >= 0.0
+
+
+async def test_search_and_fetch_take_one_turn_of_a_thread(
+    folder: CollectionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for a second turn takes as long as the fetch, and longer on busy cores."""
+    embedder = HashEmbedder(dimension=256)
+    recall = recall_over(await filled(embedder), embedder, folder)
+    turns: list[object] = []
+    to_thread = asyncio.to_thread
+
+    def counted(work: Any, *arguments: object) -> Any:
+        turns.append(work)
+        return to_thread(work, *arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", counted)
+    assert len((await recall.find(RecallRequest(query="申请退款", width=2))).candidates) == 2
+    assert len(turns) == 1
 
 
 async def test_the_answer_names_the_generation_it_came_from(folder: CollectionFolder) -> None:
