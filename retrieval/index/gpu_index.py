@@ -79,6 +79,9 @@ class _OnCard(FaissFlatIndex):
         super().__init__(numbers, index)
         self._lock = threading.Lock()
 
+    def prepare(self) -> None:
+        """The device compares all vectors faster than codes of them are made."""
+
     def search_raw(self, query: Vectors, k: int, held: NDArray[np.bool_] | None) -> tuple[Vectors, NDArray[np.int64]]:
         """The answer of FAISS, unchecked. Asks for at most the allowed count: cuVS would pad with excluded vectors."""
         fetched = min(k, len(self._numbers) if held is None else int(held.sum()))
