@@ -333,7 +333,8 @@ def test_doctor_catches_a_model_that_is_not_what_it_seems(winnow: Command, tmp_p
     lines = [line.split("\t") for line in done.out.splitlines()]
     finding = next(line for line in lines if line[1] == "reranker's known answers")
     assert finding[0] == "✗"
-    assert " of 8 within 0.001 of the figures of winnow-rerank (recognised by winnow.json); cpu, float32" in finding[2]
+    assert " of 8 within 0.001 of the figures of winnow-rerank (recognised by winnow.json); " in finding[2]
+    assert " cpu, float32, " in finding[2]
     rows = [line for line in lines if len(line) == 9 and line[1] == "winnow-rerank"]
     assert len(rows) == 8
     assert {(row[0], row[8]) for row in rows} <= {("✗", "differs"), ("✓", "matches")}
