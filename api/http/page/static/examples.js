@@ -14,6 +14,7 @@ export const EXAMPLES = [
       },
       "documents": [
         "Office newsletter. Is a scanned signature valid? Colleagues keep asking; we will answer in the next issue.",
+        "Scanner on floor two: ask the help desk for the code.",
         "Sales contract, clause 21. A scanned signature is valid between the parties if it is sent by e-mail.",
         "Commentary. A scanned signature is valid in daily business: most companies exchange scans, and few have ever been challenged.",
         "Model Commercial Code, Article 88. A scanned signature is valid unless a statute or the parties require an original."
@@ -30,6 +31,7 @@ export const EXAMPLES = [
       },
       "documents": [
         "律所简讯：原材料涨价，可以要求变更合同价格吗？下期解答。",
+        "仓库通知：本周五盘点。",
         "供货合同第五条：原材料涨价的，双方可以协商变更合同价格。",
         "评注：原材料涨价时，当事人可以要求变更合同价格，实务中却很少成功。",
         "示范商事法典第一百三十三条：原材料涨价使履行明显不公平的，当事人可以请求变更合同价格。"
@@ -45,6 +47,8 @@ export const EXAMPLES = [
       },
       "documents": [
         "This spring the new vector database got a new logo.",
+        "The canteen is closed on Friday.",
+        "A course on databases begins on Monday in room twelve.",
         "Everybody loves the new vector database: simply brilliant!",
         "How complex the new vector database is to implement: two engineers, six weeks of migration, four dependencies."
       ]
@@ -57,6 +61,7 @@ export const EXAMPLES = [
       },
       "documents": [
         "新的向量数据库换了标志，该不该喜欢？",
+        "食堂周五不开门。",
         "采用新的向量数据库，人人称赞。",
         "采用新的向量数据库？大家投票。",
         "新的向量数据库的生产使用情况：12 个站点，一次停机，已知限制三项。"
