@@ -22,9 +22,7 @@ NAMES = {"-c": "collection", "--recall": "recall", "--filter": "filter", "--inst
 
 pytestmark = [
     pytest.mark.acceptance,
-    pytest.mark.skip(
-        reason="data.tar.xz holds vectors of the embedder bundled before: run tests/upgrade/make.py again"
-    ),
+    pytest.mark.skip(reason="data.tar.xz holds vectors of the embedder before: run tests/upgrade/make.py again"),
 ]
 
 
