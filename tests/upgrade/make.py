@@ -3,9 +3,11 @@
     git worktree add OLD 7a4fec8
     python tests/upgrade/make.py OLD
 
-It is kept to be run again for another commit: it uses that commit's own command line and bundled models, and records
-what its searches answer. The folder has two tenants, attributes, a Chinese collection, a second generation, a removed
-document, a rejected record and an instruction.
+It is kept to be run again for another commit: it uses that commit's own command line and the models in its data/models,
+and records what its searches answer. Copy today's models over those of OLD first, because vectors of other models would
+be refused: their files but winnow.json, and of that the `order` into OLD's own, without its known answers. The folder has
+two tenants, attributes, a Chinese collection, a second generation, a removed document, a rejected record and an
+instruction.
 """
 
 from __future__ import annotations

@@ -20,10 +20,7 @@ APART_MAX = 1e-3  # between two machines; the same one answers to the last digit
 KEY = "a key that is long enough for a service"  # a folder with several tenants asks for one
 NAMES = {"-c": "collection", "--recall": "recall", "--filter": "filter", "--instruction-name": "instruction"}
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.skip(reason="data.tar.xz holds vectors of the embedder before: run tests/upgrade/make.py again"),
-]
+pytestmark = [pytest.mark.acceptance]
 
 
 @pytest.fixture
