@@ -17,6 +17,7 @@ from tests.vllm.test_faults import service_before
 DOCUMENTS: Final = 400
 WORK_SECONDS_MIN: Final = 30.0  # what judging all of them takes at the very least, on any machine that runs this
 DROPPED_SECONDS_MAX: Final = 12.0  # the step that is being computed is finished
+DEADLINE_MS: Final = 8_000  # vLLM counts what it has in hand after its first step, which takes some five seconds
 PASSAGE: Final = "The heron stands still in shallow water and strikes at fish. 苍鹭静静地站在浅水中。"
 
 pytestmark = [pytest.mark.vllm, pytest.mark.alone, pytest.mark.timeout(300)]
@@ -51,7 +52,7 @@ async def test_what_nobody_waits_for_is_dropped(
             httpx2.AsyncClient(base_url=service.url, timeout=60) as client,
             httpx2.AsyncClient(base_url=judge_url, timeout=60) as vllm,
         ):
-            timeout_ms = 60_000 if leaves == "the caller" else 3_000
+            timeout_ms = 60_000 if leaves == "the caller" else DEADLINE_MS
             body = {"query": "how does a heron catch fish", "documents": documents, "timeout_ms": timeout_ms}
             began = time.monotonic()
             asking = asyncio.create_task(client.post("/v1/rerank", json=body))
