@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
-from winnow.retrieval.concurrency.tasks import run_to_completion
+from winnow.retrieval.concurrency.tasks import repeat, run_to_completion
 from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
 from winnow.retrieval.generation.cleanup import clean, has_retired
 from winnow.retrieval.store.retention import has_superseded
@@ -47,7 +47,9 @@ class CleaningUp:
     async def look(self) -> int:
         """Check every open collection once; return the freed bytes. Problems are logged."""
         freed = 0
-        for opened in self._collections.opened():
+        known = self._collections.opened()
+        self._problems = {each: problem for each, problem in self._problems.items() if each in known}
+        for opened in known:
             try:
                 freed += await run_to_completion(self._clean, opened)
             except (CollectionBusy, CollectionNotFound):
@@ -59,14 +61,8 @@ class CleaningUp:
         return freed
 
     async def _look_forever(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self.look()
-            except Exception:
-                # As broad as possible, because nothing awaits this task: an unexpected error, such as a bug, would end
-                # it unseen, and nothing would be removed until the next start. Cancellation is no Exception.
-                log.exception("cleaning up failed")
+        await asyncio.sleep(LOOK_SECONDS)  # a start has other work
+        await repeat(self.look, pause_seconds=LOOK_SECONDS, log=log, problem="cleaning up failed")
 
     def _clean(self, opened: OpenCollection) -> int:
         """Clean up a collection unless a writer is at work. Blocks. Raises `CollectionBusy`."""

@@ -24,6 +24,7 @@ from typing import Final
 
 from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_in_process
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
+from winnow.retrieval.concurrency.tasks import repeat
 from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
 from winnow.retrieval.generation.pointer import current_name, rolled_back
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
@@ -106,7 +107,11 @@ class Folding:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Check repeatedly until the block ends; a build in progress is then abandoned."""
-        looking = asyncio.create_task(self._look_forever()) if self._chunks_max else None
+        looking = None
+        if self._chunks_max:
+            looking = asyncio.create_task(
+                repeat(self.look, pause_seconds=LOOK_SECONDS, log=log, problem="checking the indexes failed")
+            )
         try:
             yield
         finally:
@@ -147,17 +152,6 @@ class Folding:
                 with contextlib.suppress(WinnowError, FoldEnded, OSError):  # logged by `_fold`
                     async with self._turn:
                         await self._fold(opened, why)
-
-    async def _look_forever(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except Exception:
-                # As broad as possible, because nothing awaits this task: an unexpected error, such as a bug, would end
-                # it unseen, and no index would be built until the next start. It is logged with its trace, and the
-                # checks continue; cancellation is no Exception, and ends them.
-                log.exception("checking the indexes failed")
-            await asyncio.sleep(LOOK_SECONDS)
 
     def _due(self, view: Searcher, standing: Standing) -> Why | None:
         now = self._clock()

@@ -1,10 +1,11 @@
-"""Structured concurrency: several coroutines as one call, and work in a thread that is awaited to its end."""
+"""Structured concurrency: several coroutines as one call, work in a thread awaited to its end, and repeated work."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar, TypeVarTuple
 
 Answer = TypeVar("Answer")
@@ -37,20 +38,18 @@ async def run_to_completion(work: Callable[[*Arguments], Result], *arguments: *A
         raise
 
 
-async def unless_failed(task: asyncio.Task[Answer], other: asyncio.Task[None]) -> Answer:
-    """Await the task, and raise the other's error as soon as that fails. If this raises, the task has ended."""
-    try:
-        while not task.done():
-            pending = {each for each in (task, other) if not each.done()}
-            await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            if other.done():
-                other.result()
-        return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
-        _ = task.cancelled() or task.exception()  # it is known, whichever error is raised
+async def repeat(
+    work: Callable[[], Awaitable[object]], *, pause_seconds: float, log: logging.Logger, problem: str
+) -> None:
+    """Run `work` until cancelled, with a pause after each run. An error is logged with its trace, after `problem`."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            # As broad as possible, because nothing awaits a task that repeats: an unexpected error, such as a bug,
+            # would end it unseen until the next start. Cancellation is no Exception, and ends it.
+            log.exception(problem)
+        await asyncio.sleep(pause_seconds)
 
 
 async def finish(task: asyncio.Task[None]) -> None:

@@ -123,7 +123,7 @@ class LanceStore:
 
     @classmethod
     def open(cls, path: Path, *, dimension: int, syncer: Syncer = DISK, lease: WriterLease = ONE_HOST) -> LanceStore:
-        """Open a store. Whoever writes with it holds the `lease`."""
+        """Open a store. A writer holds the `lease`."""
         set_torn_commits_aside(path)
         with reading(path):
             dataset = lance.dataset(str(path))
@@ -334,9 +334,7 @@ class LanceStore:
         """Join neighbouring fragments with fewer rows. Rows keep order and numbers, so no index or view is affected."""
         options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
         copied = {each.id for task in Compaction.plan(self._commits.own(), options).tasks for each in task.fragments}
-        if segments_covering(
-            self._commits.base.dataset, copied
-        ):  # searches read these rows until they are covered again
+        if segments_covering(self._commits.base.dataset, copied):  # until covered again, searches read these rows
             self._commit_words(lambda dataset: without_segments(dataset, copied))
         with committing(self._path):
             dataset = self._commits.own()
