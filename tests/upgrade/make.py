@@ -4,9 +4,9 @@
     python tests/upgrade/make.py OLD
 
 It is kept to be run again for another commit: it uses that commit's own command line and the models in its data/models,
-and records what its searches answer. Copy today's models over those of OLD first, because vectors of other models would
-be refused: their files but winnow.json, and of that the `order` into OLD's own, without its known answers. The folder has
-two tenants, attributes, a Chinese collection, a second generation, a removed document, a rejected record and an
+and records what its searches answer. Vectors of other models would be refused, so copy today's models over those of OLD
+first: every file but winnow.json, and into OLD's own winnow.json today's `order`, without its known answers. The folder
+has two tenants, attributes, a Chinese collection, a second generation, a removed document, a rejected record and an
 instruction.
 """
 
