@@ -53,7 +53,8 @@ def spans() -> Iterator[OtlpReceiver]:
         yield receiver
 
 
-@pytest.fixture(scope="session")
+# Five servers take 14 GB: none outlives the tests of this folder.
+@pytest.fixture(scope="package")
 def judge_url(reranker: ModelFolder, logs: Path, template: Path, spans: OtlpReceiver) -> Iterator[str]:
     """winnow-rerank in float32, so that what differs from this process is the way and not the rounding."""
     flags = (*composed_flags("rerank"), f"--chat-template={template}", traced(spans))
@@ -61,7 +62,7 @@ def judge_url(reranker: ModelFolder, logs: Path, template: Path, spans: OtlpRece
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def rounding_url(reranker: ModelFolder, logs: Path, template: Path) -> Iterator[str]:
     """The same in bfloat16."""
     flags = (*composed_flags("rerank"), f"--chat-template={template}")
@@ -69,14 +70,14 @@ def rounding_url(reranker: ModelFolder, logs: Path, template: Path) -> Iterator[
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def embed_url(embedder: ModelFolder, logs: Path) -> Iterator[str]:
     """winnow-embed in float32."""
     with vllm(embedder.path, logs / "embed.log", *composed_flags("embed")) as url:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def front_judge_url(reranker: ModelFolder, logs: Path, spans: OtlpReceiver) -> Iterator[str]:
     """The same as `judge_url`, behind our own front."""
     flags = (*composed_flags("rerank"), traced(spans))
@@ -84,7 +85,7 @@ def front_judge_url(reranker: ModelFolder, logs: Path, spans: OtlpReceiver) -> I
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def front_embed_url(embedder: ModelFolder, logs: Path) -> Iterator[str]:
     """The same as `embed_url`, behind our own front."""
     with vllm(embedder.path, logs / "embed-front.log", *composed_flags("embed"), program=(str(FRONT),)) as url:
