@@ -61,8 +61,9 @@ async def test_scores_in_bfloat16_are_as_true_as_the_model_cards(
 ) -> None:
     """Rounding moves this small model more than a large one, in transformers too: its own float32 is the measure.
 
-    Nearly all scores are the recipe's in bfloat16 within the bound, and no score is further from the recipe's than the
-    recipe in bfloat16 is from itself in float32.
+    Nearly all scores are the recipe's in bfloat16 within the bound. Both ways round, each in an order of its own that
+    depends on the processor, so the largest distance between them is that of one from float32, times the square root
+    of two: independent errors add by their squares.
     """
     rounded = reference_of(reranker, pairs, dtype="bfloat16")
     scores, stock = await served_scores(reranker, pairs, rounding_url), stock_scores(pairs, rounding_url)
@@ -77,6 +78,6 @@ async def test_scores_in_bfloat16_are_as_true_as_the_model_cards(
         sep="\n",
     )
     assert within >= 0.9
-    assert ours.apart.max() < card_true.apart.max()
+    assert ours.apart.max() < 2**0.5 * card_true.apart.max()
     assert ours.tau > card_true.tau
     assert all(ours <= 1.25 * card for ours, card in zip(ours_true.quantiles, card_true.quantiles, strict=True))
