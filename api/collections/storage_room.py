@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 from winnow.api.collections.data_folder import DataFolder
@@ -22,6 +20,7 @@ from winnow.retrieval.catalog.sql.reservations import SqlReservations
 from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.errors import Overloaded, WinnowError
 from winnow.retrieval.files.locks import is_written
+from winnow.retrieval.files.sizes import bytes_below
 from winnow.retrieval.tenancy import TenantName
 
 UPLOADS: Final = "/files"  # among the names of collections
@@ -83,11 +82,10 @@ class StorageRoom:
         folder = self._disk.layout.collections(tenant)
         if limits.of(Limit.BYTES) is not None and folder.is_dir():
             for path in folder.iterdir():
-                size = sum(map(_size_of, path.rglob("*")))
-                held[path.name] = held.get(path.name, Held()) + Held(bytes=size)
+                held[path.name] = held.get(path.name, Held()) + Held(bytes=bytes_below(path))
         uploads = self._disk.layout.uploads_of(tenant)
         if limits.of(Limit.BYTES) is not None and uploads.is_dir():
-            held[UPLOADS] = Held(bytes=sum(map(_size_of, uploads.rglob("*"))))
+            held[UPLOADS] = Held(bytes=bytes_below(uploads))
         return held
 
     def _reserve(self, tenant: TenantName, collection: str, more: Callable[[], Held], limits: TenantLimits) -> None:
@@ -111,12 +109,3 @@ class StorageRoom:
             self._book.release(tenant, collection)
         except WinnowError as error:
             log.warning("the storage reserved for %s of %s could not be released: %s", collection, tenant, error)
-
-
-def _size_of(path: Path) -> int:
-    """Return the size of a file; 0 for a folder, or a file that was just removed."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return 0
-    return found.st_size if stat.S_ISREG(found.st_mode) else 0

@@ -14,13 +14,14 @@ from typing import Final
 from winnow import __version__
 from winnow.api.assemble import closing_pools
 from winnow.api.collections.data_folder import DataFolder
+from winnow.api.collections.disk_use import FolderUse, measure_folder
 from winnow.api.collections.index_device import index_device
 from winnow.api.diagnostics.model_answers import ModelAnswers, ask_server, embedder_answers, reranker_answers
 from winnow.api.diagnostics.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from winnow.api.formatting import counted
 from winnow.api.model_loading import load_embedding, load_reranker
 from winnow.api.reranker_choice import QWEN, RerankerForm, find_reranker, form_of, template_of
-from winnow.api.schemas.doctor import DoctorResponse
+from winnow.api.schemas.doctor import DoctorResponse, folder_use_response
 from winnow.api.search.rerankers import each_alone, settings_by_name
 from winnow.api.settings import Settings
 from winnow.api.tenancy.access import refuse_open_door
@@ -58,6 +59,7 @@ class Examination:
     """The results of checks, and what the models answered."""
 
     findings: list[Finding]
+    disk: FolderUse | None = None  # None: the data folder or its catalog cannot be read
     answers: list[ModelAnswers] = field(default_factory=list)
 
     @property
@@ -69,6 +71,7 @@ class Examination:
         return {
             "ok": self.is_well,
             "findings": [{"what": each.what, "found": each.found, "problem": each.problem} for each in self.findings],
+            "disk_bytes": None if self.disk is None else folder_use_response(self.disk),
             "model_answers": [each.response() for each in self.answers],
         }
 
@@ -77,12 +80,15 @@ async def examined(settings: Settings) -> Examination:
     """Run all checks; loads and probes all models."""
     embedder = await _embedder(settings)
     rerankers = [await _reranker(each, _called(settings, each)) for each in each_alone(settings)]
+    disk = _disk(settings)
     return Examination(
+        disk=disk,
         findings=[
             *_versions(),
             _machine(),
             _catalog(settings),
             data_found(settings),
+            *([] if disk is None else [Finding(what="disk", found=disk.shown)]),
             _door(settings),
             index_device_found(settings),
             *quantization_found(settings),
@@ -145,6 +151,14 @@ def data_found(settings: Settings) -> Finding:
     if free < FREE_BYTES_LOW:
         problems.append("the disk is almost full; free some space")
     return Finding(what="data", found=found, problem="; ".join([found, *problems]) if problems else None)
+
+
+def _disk(settings: Settings) -> FolderUse | None:
+    """Measure the data folder; None if it cannot be read, which `data_found` reports."""
+    try:
+        return measure_folder(DataFolder.open(settings.data, settings.catalog_url))
+    except WinnowError:
+        return None
 
 
 def _door(settings: Settings) -> Finding:

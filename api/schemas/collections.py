@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from winnow.api.collections.data_folder import DataFolder, Described
+from winnow.api.collections.disk_use import CollectionUse
 from winnow.api.collections.ingest import Emptied, Upserted
 from winnow.api.fields import (
     CollectionName,
@@ -33,6 +34,7 @@ from winnow.api.schemas.diversity import (
     collapse_of,
     limits_response,
 )
+from winnow.api.schemas.doctor import DiskUseResponse, disk_use_response
 from winnow.api.schemas.field_choice import EMBED_HELP, RERANK_HELP, TOKENS_HELP, FieldNames, FieldTokens, change_of
 from winnow.api.schemas.response import PARTS_SCHEMA, JsonObject, PartResponse, part_responses
 from winnow.api.schemas.search_request import DEMOTE_HELP
@@ -171,6 +173,10 @@ class CollectionResponse(JsonObject):
             "read."
         ),
     ]
+    disk_bytes: Annotated[
+        DiskUseResponse | None,
+        Field(description="null in a list of collections, and if the collection cannot be read."),
+    ]
     problem: Annotated[
         str | None,
         Field(description="Why the collection cannot be read or written, and which file is at fault; null if it can."),
@@ -274,7 +280,7 @@ def apply_change(
     )
 
 
-def collection_response(described: Described) -> CollectionResponse:
+def collection_response(described: Described, disk: CollectionUse | None = None) -> CollectionResponse:
     collection = described.collection
     return {
         "name": collection.name,
@@ -300,6 +306,7 @@ def collection_response(described: Described) -> CollectionResponse:
         "attributes": None if described.attributes is None else dict(described.attributes),
         "store_version": described.store_version,
         "word_rules": described.word_rules,
+        "disk_bytes": None if disk is None else disk_use_response(disk),
         "problem": described.problem,
     }
 

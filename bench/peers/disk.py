@@ -1,4 +1,4 @@
-"""Measures winnow's disk by part: right after indexing, and at rest.
+"""Measures winnow's disk by part: right after indexing, and at rest. Bytes a chunk, as the service tells them.
 
     python -m bench.peers.disk [--chunks 20000] [--folder FOLDER]
 
@@ -15,17 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from bench.peers.material import COLLECTION, material_of
-from bench.peers.servers import bytes_of, winnow_server
+from bench.peers.servers import Winnow, bytes_of, winnow_server
 
-PARTS: Final = {
-    "rows": "corpus.lance/data",
-    "words": "corpus.lance/_indices",
-    "versions": "corpus.lance/_versions",
-    "transactions": "corpus.lance/_transactions",
-    "index": "generations",
-}
 REST_SECONDS_MAX: Final = 420  # twice the longest request, and time to look
 LOOK_SECONDS: Final = 5.0
+LEFT_SHARE_MAX: Final = 0.001  # of replaced versions: what is written between two clean-ups
 
 
 def main() -> None:
@@ -35,26 +29,25 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         material = material_of(asked.folder or Path(temporary), count=asked.chunks)
-        indexed = by_part(material.data)
-        print("after indexing: " + _as_text(indexed, len(material.ids)))
+        chunks = len(material.ids)
         with winnow_server(material) as server:
-            server.search(0, 1)
+            print("after indexing: " + _as_text(by_part(server), chunks), flush=True)
             end = time.monotonic() + REST_SECONDS_MAX
-            while (now := by_part(material.data))["versions"] >= indexed["versions"]:
+            while (now := by_part(server))["replaced"] > LEFT_SHARE_MAX * now["all"]:
                 if time.monotonic() > end:
-                    sys.exit("nothing was removed")
+                    sys.exit("replaced versions are still there: " + _as_text(now, chunks))
                 time.sleep(LOOK_SECONDS)
-            print("at rest: " + _as_text(now, len(material.ids)))
+            print("at rest: " + _as_text(now, chunks))
 
 
-def by_part(data: Path) -> dict[str, int]:
+def by_part(server: Winnow) -> dict[str, int]:
     """Return the bytes of the whole folder, and of the collection's parts."""
-    collection = data / "collections" / "default" / COLLECTION
-    return {"all": bytes_of(data)} | {name: bytes_of(collection / below) for name, below in PARTS.items()}
+    described = server.client.get(f"/v1/collections/{COLLECTION}").raise_for_status().json()
+    return {"all": bytes_of(server.folder)} | described["disk_bytes"]
 
 
 def _as_text(sizes: dict[str, int], chunks: int) -> str:
-    return ", ".join(f"{name} {size / chunks:,.0f}" for name, size in sizes.items()) + " bytes a chunk"
+    return ", ".join(f"{name} {size / chunks:,.0f}" for name, size in sizes.items())
 
 
 if __name__ == "__main__":

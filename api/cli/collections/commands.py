@@ -78,7 +78,7 @@ def list_collections(*, tenant: TenantOption = DEFAULT_TENANT, settings: Setting
 def show_collection(
     name: NameArgument, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
-    """Show a collection: its size, models, instruction and attributes."""
+    """Show a collection: its size, models, instruction, attributes, and what it takes on the disk."""
     terminal = Terminal(json=json)
     found = collection_source(settings, tenant).described(name)
     if json:
@@ -86,8 +86,9 @@ def show_collection(
         return
     fields: dict[str, Any] = {**found, "created_at": moment_of(found["created_at"]).isoformat()}
     parts = {f"embedder {name}": value for name, value in fields.pop("embedder").items()}
+    disk = {f"disk: {name}": f"{size / 1e6:,.1f} MB" for name, size in (fields.pop("disk_bytes") or {}).items()}
     attributes = {f"attribute {name}": kinds for name, kinds in (fields.pop("attributes") or {}).items()}
-    named = {field.replace("_", " "): value for field, value in fields.items()} | parts | attributes
+    named = {field.replace("_", " "): value for field, value in fields.items()} | parts | disk | attributes
     terminal.table(
         [Column(name="field", style="dim"), Column(name="value")],
         [(field, _cell(value)) for field, value in named.items()],

@@ -52,9 +52,11 @@ class FolderCollections:
         return collections_response(self._folder.described(self._tenant))
 
     def described(self, name: str) -> CollectionResponse:
+        from winnow.api.collections.disk_use import measure_collection
         from winnow.api.schemas.collections import collection_response
 
-        return collection_response(self._folder.describe(self._folder.catalog.collections.get(self._tenant, name)))
+        collection = self._folder.catalog.collections.get(self._tenant, name)
+        return collection_response(self._folder.describe(collection), measure_collection(self._folder, collection))
 
     def remove(self, name: str) -> None:
         self._folder.remove(self._tenant, name)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from winnow.api.assemble import Services
+from winnow.api.collections.disk_use import measure_collection
 from winnow.api.collections.ingest import Sent, records_of_lines
 from winnow.api.http.auth import Caller, MeteredRoute, Tenant, bill_of, intake_of, parts_of
 from winnow.api.http.body_limits import DOCUMENTS
@@ -242,8 +243,9 @@ async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request:
 
 
 def _collection(parts: Services, tenant: TenantName, name: str) -> CollectionResponse:
-    described = parts.disk.describe(parts.disk.catalog.collections.get(tenant, name))
-    return problems_without_places(collection_response(described), data=parts.settings.data)
+    collection = parts.disk.catalog.collections.get(tenant, name)
+    said = collection_response(parts.disk.describe(collection), measure_collection(parts.disk, collection))
+    return problems_without_places(said, data=parts.settings.data)
 
 
 def _filter_of(written: str | None) -> Filter | None:

@@ -286,6 +286,21 @@ class CollectionChange(TypedDict):
     order. null: off."""
 
 
+class DiskUseResponse(TypedDict):
+    """Bytes on the disk, by what is in them."""
+
+    documents: int
+    """Texts and metadata."""
+    vectors: int
+    words: int
+    """What lexical search reads."""
+    indexes: int
+    """All generations of the vector index."""
+    replaced: int
+    """Earlier versions of all that. A service without a write removes them four minutes after they were replaced."""
+    other: int
+
+
 class EmbedderResponse(TypedDict):
     """The embedder of a collection's vectors."""
 
@@ -332,6 +347,8 @@ class CollectionResponse(TypedDict):
     word_rules: int | None
     """Version of the rules by which lexical search splits text into words; the newest is 2. A collection of an
     older winnow keeps its rules until its next fold. null if it cannot be read."""
+    disk_bytes: DiskUseResponse | None
+    """null in a list of collections, and if the collection cannot be read."""
     problem: str | None
     """Why the collection cannot be read or written, and which file is at fault; null if it can."""
 

@@ -1,0 +1,43 @@
+"""Measures the files of a store, by what is in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from winnow.retrieval.files.sizes import size_of
+from winnow.retrieval.store.checksums import is_of_words
+from winnow.retrieval.store.lance_errors import reading
+from winnow.retrieval.store.lance_snapshot import LanceSnapshot
+from winnow.retrieval.store.rows import WORDS_COLUMN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreUse:
+    """Bytes of a store's files."""
+
+    documents: int  # texts, metadata, ids, and the files that describe the version
+    vectors: int
+    words: int  # full-text index, and the words that it was made from
+    replaced: int  # what the newest version does not use; removed once no reader can need it
+
+
+def measure_store(snapshot: LanceSnapshot, path: Path) -> StoreUse:
+    """Measure the files of the newest version and of all others. Reads their sizes only. Raises `StoreCorrupt`."""
+    current = set(snapshot.files())
+    with reading(path):
+        ids = {field.name(): field.id() for field in snapshot.dataset.lance_schema.fields()}
+        stats: Any = snapshot.dataset.stats.data_stats()  # its stubs say that `fields` is one of them
+        columns: dict[int, int] = {each.id: each.bytes_on_disk for each in stats.fields}
+    vectors, words = columns[ids["vector"]], columns.get(ids.get(WORDS_COLUMN, -1), 0)
+    used = index = replaced = 0
+    for file in path.rglob("*"):
+        name, size = file.relative_to(path).as_posix(), size_of(file)
+        if name in current and is_of_words(name):
+            index += size
+        elif name in current or "/" not in name:
+            used += size
+        else:
+            replaced += size
+    return StoreUse(documents=used - vectors - words, vectors=vectors, words=index + words, replaced=replaced)
