@@ -155,6 +155,9 @@ class MemoryStore:
 
     remove_old_versions = clean_up
 
+    def has_superseded(self) -> bool:
+        return False
+
     def index_words(self) -> None:
         """Every search reads everything."""
 

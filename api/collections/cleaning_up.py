@@ -18,7 +18,6 @@ from winnow.api.collections.open_collections import OpenCollection, OpenCollecti
 from winnow.retrieval.concurrency.tasks import repeat, run_to_completion
 from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
 from winnow.retrieval.generation.cleanup import clean, has_retired
-from winnow.retrieval.store.retention import has_superseded
 
 LOOK_SECONDS: Final = 30.0  # between two checks of all collections
 
@@ -69,7 +68,7 @@ class CleaningUp:
         if not opened.folder.path.is_dir():
             return 0
         freed = 0
-        if has_superseded(opened.folder.corpus):
+        if opened.store.has_superseded():
             mine = opened.collection
             with self._collections.disk.writing(mine.tenant, mine.name):
                 self._collections.require_still(opened)

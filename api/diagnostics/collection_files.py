@@ -22,8 +22,9 @@ from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.generation.open import numbers_in
 from winnow.retrieval.generation.pointer import mend_rollback, names, pointer_fault, rollback_fault
 from winnow.retrieval.store.checksums import SUMS, checksum_fault, checksums_without_file, files_without_checksum, renew
-from winnow.retrieval.store.lance_store import NEXT_NUMBER, LanceStore
-from winnow.retrieval.store.numbering import ChunkNumberSequence
+from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.store.local_place import LocalPlace
+from winnow.retrieval.store.numbering import NEXT_NUMBER, ChunkNumberSequence
 from winnow.retrieval.store.retention import HELD
 
 NUMBERS_PASSED: Final = 1 << 20  # chunk numbers; more than can be used and removed without leaving a trace in any file
@@ -68,7 +69,7 @@ def small_files(folder: CollectionFolder, collection: Collection) -> Iterator[Fo
 
 def number_fault(folder: CollectionFolder, store: LanceStore) -> str | None:
     """Return what is wrong with the next chunk number, which a damaged write may have set back."""
-    sequence = ChunkNumberSequence(folder.corpus / NEXT_NUMBER)
+    sequence = ChunkNumberSequence(LocalPlace(folder.corpus))
     try:
         following = sequence.next()
     except StoreCorrupt as corrupt:
@@ -96,7 +97,7 @@ def repair_files(folder: CollectionFolder, collection: Collection) -> Iterator[s
     store = LanceStore.open(folder.corpus, dimension=collection.embedder.dimension)
     if number_fault(folder, store):
         following = _highest_number(folder, store) + 1 + NUMBERS_PASSED
-        ChunkNumberSequence(folder.corpus / NEXT_NUMBER).start(following)
+        ChunkNumberSequence(LocalPlace(folder.corpus)).start(following)
         yield f"set the next chunk number to {following}, above all used ones"
 
 

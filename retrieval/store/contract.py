@@ -151,6 +151,10 @@ class Store(Protocol):
         """
         ...
 
+    def has_superseded(self) -> bool:
+        """Whether there are versions that `remove_old_versions` would remove."""
+        ...
+
     def remove_old_versions(self) -> int:
         """Remove the files of versions that nothing reads any more; return the freed bytes.
 

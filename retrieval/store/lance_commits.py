@@ -13,18 +13,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 import lance
 from lance.commit import CommitConflictError
 
 from winnow.retrieval.errors import CatalogUnavailable, CollectionBusy, WriteFailed, WriterSuperseded
-from winnow.retrieval.files.durable import SyncedTree
 from winnow.retrieval.files.lease import WriterLease
-from winnow.retrieval.store.fence import publish_fence
-from winnow.retrieval.store.lance_errors import committing, reading
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
+from winnow.retrieval.store.place import StorePlace
 
 FENCE_TRIES_MAX: Final = 16  # each failed one means that a commit of an earlier writer landed just before it
 
@@ -32,11 +29,10 @@ FENCE_TRIES_MAX: Final = 16  # each failed one means that a commit of an earlier
 class LanceCommits:
     """Reads and commits versions of one dataset. One thread writes at a time; any number of threads read."""
 
-    def __init__(self, dataset: lance.LanceDataset, path: Path, *, lease: WriterLease, tree: SyncedTree) -> None:
-        self._path = path
+    def __init__(self, dataset: lance.LanceDataset, place: StorePlace, *, lease: WriterLease) -> None:
+        self._place = place
         self._lease = lease
-        self._tree = tree
-        self._newest = LanceSnapshot(dataset, path)
+        self._newest = LanceSnapshot(dataset, place)
         self._base = self._newest  # what the next commit builds on
         self._refreshing = threading.Lock()  # readers never wait for a write
 
@@ -47,11 +43,12 @@ class LanceCommits:
 
     def newest(self) -> LanceSnapshot:
         """Return the newest version for a reader, or for a write that begins."""
-        with self._refreshing, reading(self._path):
-            latest = int(self._newest.dataset.latest_version)
-            if latest != self._newest.version:
-                dataset = self._newest.dataset.checkout_version(latest)
-                self._newest = LanceSnapshot(dataset, self._path, held=self._newest.held)
+        with self._refreshing:
+            newest = self._newest
+            latest = self._place.read(lambda: int(newest.dataset.latest_version))
+            if latest != newest.version:
+                dataset = self._place.read(lambda: newest.dataset.checkout_version(latest))
+                self._newest = LanceSnapshot(dataset, self._place, held=newest.held)
             return self._newest
 
     def begin(self) -> None:
@@ -64,25 +61,28 @@ class LanceCommits:
             if not self._lease.renew():
                 self._base = base
                 return
-            if publish_fence(self._path, base.version):
-                self._tree.sync()
+            if self._place.publish_fence(base.version):
+                self._place.sync()
                 self._lease.fenced()
-        raise CollectionBusy(f"{self._path.parent.name}: earlier writers still commit to it; repeat the request")
+        raise CollectionBusy(f"{self._place.collection}: earlier writers still commit to it; repeat the request")
 
     def own(self) -> lance.LanceDataset:
         """Return the base as a separate dataset, for calls that move their dataset to a new version."""
-        return self._base.dataset.checkout_version(self._base.version)
+        base = self._base
+        return self._place.read(lambda: base.dataset.checkout_version(base.version))
 
     def commit(self, operation: lance.LanceOperation.BaseOperation, dataset: lance.LanceDataset | None = None) -> int:
         """Sync what the operation names, commit it, and return the new version; `dataset` must be of the base."""
-        self._tree.sync()
+        self._place.sync()
         base = self._base
         with self.renewed():
-            committed = lance.LanceDataset.commit(
-                dataset or base.dataset, operation, read_version=base.version, max_retries=0
+            committed = self._place.commit(
+                lambda: lance.LanceDataset.commit(
+                    dataset or base.dataset, operation, read_version=base.version, max_retries=0
+                )
             )
         if int(committed.version) != base.version + 1:
-            raise WriterSuperseded(f"{self._path.parent.name}: another process committed at the same time")
+            raise WriterSuperseded(f"{self._place.collection}: another process committed at the same time")
         self._move_to(committed)
         return self._base.version
 
@@ -90,7 +90,7 @@ class LanceCommits:
         """Commit with calls of Lance that commit themselves, such as those that add columns."""
         dataset = self.own()
         with self.renewed():
-            changed(dataset)
+            self._place.commit(lambda: changed(dataset))
         self._move_to(dataset)
 
     @contextmanager
@@ -102,18 +102,17 @@ class LanceCommits:
         """
         self._lease.renew()
         try:
-            with committing(self._path):
-                yield
+            yield
         except WriteFailed as failed:
             if isinstance(failed.__cause__, CommitConflictError):
-                raise WriterSuperseded(f"{self._path.parent.name}: another process committed first") from failed
+                raise WriterSuperseded(f"{self._place.collection}: another process committed first") from failed
             with suppress(CatalogUnavailable):  # then the first failure is the one to report
                 self._lease.renew()
             raise
 
     def _move_to(self, dataset: lance.LanceDataset) -> None:
-        self._tree.sync()
-        self._base = LanceSnapshot(dataset, self._path, held=self._base.held)
+        self._place.sync()
+        self._base = LanceSnapshot(dataset, self._place, held=self._base.held)
         with self._refreshing:
             if self._newest.version < self._base.version:
                 self._newest = self._base

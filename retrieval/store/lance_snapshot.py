@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
 
 import lance
@@ -22,12 +22,12 @@ from winnow.retrieval.errors import DocumentNotFound, StoreCorrupt, WordsNotInde
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.filters.masks import AttributeColumns, describe_attributes, mask_of
 from winnow.retrieval.records import Chunk, ChunkNumbers, Document, Piece, Vectors, is_text
-from winnow.retrieval.store.checksums import is_of_words, read_checksums
+from winnow.retrieval.store.checksums import is_of_words
 from winnow.retrieval.store.contract import LexicalHits, VectorBatch
 from winnow.retrieval.store.lance_attributes import columns_of, differing
-from winnow.retrieval.store.lance_errors import reading
 from winnow.retrieval.store.lance_fulltext import find_matches, is_indexed, segments
 from winnow.retrieval.store.liveness import Flags
+from winnow.retrieval.store.place import StorePlace
 from winnow.retrieval.store.row_cache import Row, RowCache
 from winnow.retrieval.store.row_map import (
     Addresses,
@@ -60,10 +60,10 @@ READ_AHEAD_BYTES: Final = 64_000_000  # of files, by Lance, whose own limit is 2
 class LanceSnapshot:
     """One version of a LanceStore. Implements `StoreSnapshot`."""
 
-    def __init__(self, dataset: lance.LanceDataset, path: Path, *, held: StoredRows | None = None) -> None:
+    def __init__(self, dataset: lance.LanceDataset, place: StorePlace, *, held: StoredRows | None = None) -> None:
         """`held` are the rows of an earlier version; those that still exist are not read again."""
         self.dataset = dataset
-        self._path = path
+        self._place = place
         self._held = held
 
     @property
@@ -89,22 +89,24 @@ class LanceSnapshot:
         wanted = self._rows.fragments_after(after)
         if not wanted:
             return
-        with reading(self._path):
-            scanner = self.dataset.scanner(
-                columns=["number", "vector"],
-                fragments=[fragment for fragment in self.dataset.get_fragments() if fragment.fragment_id in wanted],
-                scan_in_order=True,
-                batch_size=VECTORS_PER_BATCH,
-                batch_readahead=1,  # vectors are used as fast as they are read: more would only fill memory
-                fragment_readahead=1,
-                io_buffer_size=READ_AHEAD_BYTES,
-            )
-            for batch in scanner.to_batches():
-                numbers = batch["number"].to_numpy()
-                newer = int(np.searchsorted(numbers, after, side="right"))
-                if newer < len(numbers):
-                    vectors = batch["vector"].flatten().to_numpy().reshape(len(numbers), -1)
-                    yield VectorBatch(numbers=numbers[newer:], vectors=vectors[newer:])
+        for batch in self._place.iterate(lambda: self._vector_batches(wanted)):
+            numbers = batch["number"].to_numpy()
+            newer = int(np.searchsorted(numbers, after, side="right"))
+            if newer < len(numbers):
+                vectors = batch["vector"].flatten().to_numpy().reshape(len(numbers), -1)
+                yield VectorBatch(numbers=numbers[newer:], vectors=vectors[newer:])
+
+    def _vector_batches(self, wanted: Collection[int]) -> Iterator[pa.RecordBatch]:
+        batches: Iterator[pa.RecordBatch] = self.dataset.scanner(
+            columns=["number", "vector"],
+            fragments=[fragment for fragment in self.dataset.get_fragments() if fragment.fragment_id in wanted],
+            scan_in_order=True,
+            batch_size=VECTORS_PER_BATCH,
+            batch_readahead=1,  # vectors are used as fast as they are read: more would only fill memory
+            fragment_readahead=1,
+            io_buffer_size=READ_AHEAD_BYTES,
+        ).to_batches()
+        return batches
 
     def vectors_of(self, numbers: Sequence[int]) -> Vectors:
         addresses = self._rows.addresses_of(np.asarray(numbers, dtype=np.int64))
@@ -133,13 +135,11 @@ class LanceSnapshot:
         if not is_text(document_id):
             raise DocumentNotFound(repr(document_id))
         addresses = self._documents.addresses_by_id([document_id])
-        with reading(self._path):
-            rows = [
-                row for row in self._take(addresses, CHUNK_COLUMNS).to_pylist() if row["document_id"] == document_id
-            ]
-            if not rows:
-                raise DocumentNotFound(document_id)
-            return [chunk_of(row) for row in sorted(rows, key=lambda row: int(row["ordinal"]))]
+        found = self._take(addresses, CHUNK_COLUMNS)
+        rows = [row for row in self._place.read(found.to_pylist) if row["document_id"] == document_id]
+        if not rows:
+            raise DocumentNotFound(document_id)
+        return self._place.read(lambda: [chunk_of(row) for row in sorted(rows, key=lambda row: int(row["ordinal"]))])
 
     def content_hashes(self) -> Mapping[str, str]:
         hashes: dict[str, str] = {}
@@ -148,20 +148,17 @@ class LanceSnapshot:
         return hashes
 
     def content_hash_batches(self) -> Iterator[Mapping[str, str]]:
-        with reading(self._path):
-            for batch in self.dataset.to_batches(columns=["document_id", "content_hash"]):
-                first_chunks = batch.filter(pc.is_valid(batch["content_hash"]))
-                names, hashes = (first_chunks[name].to_pylist() for name in ("document_id", "content_hash"))
-                yield dict(zip(names, hashes, strict=True))
+        for batch in self._place.iterate(lambda: self.dataset.to_batches(columns=["document_id", "content_hash"])):
+            first_chunks = batch.filter(pc.is_valid(batch["content_hash"]))
+            names, hashes = (first_chunks[name].to_pylist() for name in ("document_id", "content_hash"))
+            yield dict(zip(names, hashes, strict=True))
 
     def require_files(self) -> None:
-        """Raise `OSError` for a missing file of this version. Reads no file."""
-        for fragment in self.dataset.get_fragments():
-            for file in fragment.data_files():
-                (self._path / "data" / file.path).stat()
-            deletions = fragment.deletion_file()
-            if deletions is not None:
-                (self._path / deletions).stat()
+        """Raise `StoreCorrupt` for a missing file of this version. Reads no file."""
+        fragments = self._place.read(self.dataset.get_fragments)
+        data = [f"data/{file.path}" for fragment in fragments for file in fragment.data_files()]
+        deletions = [file for fragment in fragments if (file := fragment.deletion_file()) is not None]
+        self._place.require_files([*data, *deletions])
 
     def counts(self) -> tuple[int, int]:
         return self._documents.document_count(), self._rows.count()
@@ -188,20 +185,19 @@ class LanceSnapshot:
         return describe_attributes(self._attributes.known)
 
     def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
-        with reading(self._path):
-            if not self._has_words:
-                raise WordsNotIndexed(f"{self._path.parent.name}; index any corpus into it")
-            return find_matches(self.dataset, text, k, rows=self._rows, allowed=allowed)
+        if not self._has_words:
+            raise WordsNotIndexed(f"{self._place.collection}; index any corpus into it")
+        rows = self._rows
+        return self._place.read(lambda: find_matches(self.dataset, text, k, rows=rows, allowed=allowed))
 
     def words_fault(self) -> str | None:
         """Return why full-text search does not work; None if it works, or if the store has no full-text index."""
         try:
-            with reading(self._path):
-                if not self._has_words:
-                    return None
-                used = {str(segment.uuid) for segment in segments(self.dataset)}
-            for name in read_checksums(self._path):  # Lance lists only files that exist
-                if is_of_words(name) and Path(name).parts[1] in used and not (self._path / name).exists():
+            if not self._has_words:
+                return None
+            used = {str(segment.uuid) for segment in self._place.read(lambda: segments(self.dataset))}
+            for name in self._place.lost():  # Lance lists only files that exist
+                if is_of_words(name) and PurePosixPath(name).parts[1] in used:
                     return f"{name} is missing"
             self.lexical(_ANY_WORD, 1)
         except StoreCorrupt as corrupt:
@@ -209,14 +205,12 @@ class LanceSnapshot:
         return None
 
     def misfiled(self) -> list[str]:
-        with reading(self._path):
-            wrong = np.flatnonzero(differing(self.dataset.schema, self._column))
-            return list(dict.fromkeys(self._column("document_id").take(pa.array(wrong)).to_pylist()))
+        wrong = np.flatnonzero(self._place.read(lambda: differing(self.dataset.schema, self._column)))
+        return list(dict.fromkeys(self._column("document_id").take(pa.array(wrong)).to_pylist()))
 
     def files(self) -> list[str]:
         """Return all files of this version, relative to the store's folder. They stay unchanged while it is held."""
-        with reading(self._path):
-            tracked = self.dataset.tracked_files(min_version=self.version).read_all().to_pylist()
+        tracked = self._place.read(lambda: self.dataset.tracked_files(min_version=self.version).read_all()).to_pylist()
         return sorted({row["path"] for row in tracked if row["version"] == self.version})
 
     def rows_of(self, document_ids: Sequence[str]) -> dict[int, NDArray[np.uint32]]:
@@ -231,32 +225,32 @@ class LanceSnapshot:
 
     @cached_property
     def _rows(self) -> StoredRows:
-        with reading(self._path):
-            return _rows_of(self.dataset, self._held)
+        return self._place.read(lambda: _rows_of(self.dataset, self._held))
 
     @cached_property
     def _documents(self) -> StoredRows:
         """The same rows, with the places of each document."""
-        with reading(self._path):
-            return self._rows.with_documents(_with_documents(self.dataset, rows) for rows in self._rows.fragments)
+        rows = self._rows
+        return self._place.read(
+            lambda: rows.with_documents(_with_documents(self.dataset, each) for each in rows.fragments)
+        )
 
     @cached_property
     def _has_words(self) -> bool:
-        return is_indexed(self.dataset)
+        return self._place.read(lambda: is_indexed(self.dataset))
 
     @cached_property
     def _attributes(self) -> AttributeColumns:
-        with reading(self._path):
-            return columns_of(self.dataset.schema, self._column, rows=self.count())
+        rows = self.count()
+        return self._place.read(lambda: columns_of(self.dataset.schema, self._column, rows=rows))
 
     def _mask(self, where: Filter) -> NDArray[np.bool_]:
-        with reading(self._path):
-            return mask_of(where, self._attributes)
+        attributes = self._attributes
+        return self._place.read(lambda: mask_of(where, attributes))
 
     def _column(self, name: str) -> Any:
         """Read a column in order of chunk number."""
-        with reading(self._path):
-            return self.dataset.to_table(columns=[name], scan_in_order=True)[name]
+        return self._place.read(lambda: self.dataset.to_table(columns=[name], scan_in_order=True))[name]
 
     def _each(
         self, numbers: Sequence[int], columns: list[str], made: Callable[[Row], Made], cache: RowCache | None = None
@@ -267,9 +261,8 @@ class LanceSnapshot:
         if not len(live):
             return []
         unique, inverse = np.unique(live, return_inverse=True)  # a repeated number is read once
-        with reading(self._path):
-            read = self._read(unique, columns) if cache is None else self._read_through(cache, unique, columns)
-            rows = [made(row) for row in read]
+        read = self._read(unique, columns) if cache is None else self._read_through(cache, unique, columns)
+        rows = self._place.read(lambda: [made(row) for row in read])
         return [rows[position] for position in inverse]
 
     def _read(self, addresses: Addresses, columns: list[str]) -> list[Row]:
@@ -293,11 +286,10 @@ class LanceSnapshot:
 
     def _take(self, addresses: Addresses, columns: list[str]) -> Any:
         """Read rows in the order of `addresses`."""
-        with reading(self._path):
-            # The public `take` counts live rows from the first one on, which is slow after deletions (measured: 7 s
-            # instead of 0.1 s for 100,000 rows). This is the call it makes after counting.
-            present = present_columns(columns, self.dataset.schema)
-            return self.dataset._take_rows(addresses.tolist(), columns=present)  # noqa: SLF001
+        present = present_columns(columns, self.dataset.schema)
+        # The public `take` counts live rows from the first one on, which is slow after deletions (measured: 7 s
+        # instead of 0.1 s for 100,000 rows). This is the call it makes after counting.
+        return self._place.read(lambda: self.dataset._take_rows(addresses.tolist(), columns=present))  # noqa: SLF001
 
 
 def _rows_of(dataset: lance.LanceDataset, held: StoredRows | None) -> StoredRows:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -28,15 +27,12 @@ from lance.optimize import Compaction, CompactionOptions
 from numpy.typing import NDArray
 
 from winnow.retrieval.errors import WriteFailed
-from winnow.retrieval.files.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder, remove
+from winnow.retrieval.files.durable import DISK, Syncer
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.lexical.words import WORD_RULES
 from winnow.retrieval.records import EmbeddedDocument
-from winnow.retrieval.store.checksums import StoreSums
 from winnow.retrieval.store.lance_attributes import upgrade
 from winnow.retrieval.store.lance_commits import LanceCommits
-from winnow.retrieval.store.lance_errors import committing, reading
-from winnow.retrieval.store.lance_files import require_room
 from winnow.retrieval.store.lance_fulltext import (
     SMALL_FRAGMENT_ROWS,
     TINY_FRAGMENT_ROWS,
@@ -62,8 +58,9 @@ from winnow.retrieval.store.lance_renewal import (
 )
 from winnow.retrieval.store.lance_rows import mark_deleted, write_rows
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
+from winnow.retrieval.store.local_place import LocalPlace
 from winnow.retrieval.store.numbering import ChunkNumberSequence
-from winnow.retrieval.store.retention import find_superseded, holding, try_exclusive
+from winnow.retrieval.store.place import StorePlace
 from winnow.retrieval.store.rows import (
     WORDS_COLUMN,
     has_attributes,
@@ -75,7 +72,6 @@ from winnow.retrieval.store.rows import (
     table_of,
     word_rules,
 )
-from winnow.retrieval.store.torn_commits import VERSIONS, manifests, set_torn_commits_aside
 
 SMALL_FRAGMENTS_MAX: Final = 32  # of the tiny and of the small ones each; a fragment costs every scan about 0.1 ms
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it, copying the rest pays off
@@ -83,52 +79,48 @@ UNINDEXED_ROWS_MAX: Final = 16  # rows that no segment covers; each costs a lexi
 UNINDEXED_ROWS_OF_RUN_MAX: Final = 4_096  # the same, during a run that indexes the rest at its end
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes as long as about ten commits
 
-NEXT_NUMBER: Final = "next_chunk_number"  # next to Lance's own folders, so it is copied and removed with them
 _EVER: Final = timedelta(days=36_500)
 
 _log = logging.getLogger(__name__)
 
 
 class LanceStore:
-    """The corpus of one collection on disk. Implements `Store`."""
+    """The corpus of one collection at its place. Implements `Store`."""
 
-    def __init__(
-        self, dataset: lance.LanceDataset, path: Path, *, dimension: int, syncer: Syncer, lease: WriterLease
-    ) -> None:
-        self._path = path
+    def __init__(self, dataset: lance.LanceDataset, place: StorePlace, *, dimension: int, lease: WriterLease) -> None:
+        self._place = place
         self._dimension = dimension
-        self._syncer = StrictSyncer(syncer, root=path)
         self._lease = lease
-        self._numbers = ChunkNumberSequence(path / NEXT_NUMBER, syncer=self._syncer, lease=lease)
-        self._sums = StoreSums(path, syncer=self._syncer)
-        self._tree = SyncedTree(path, arrived=self._sums.arrived, syncer=self._syncer)
-        self._commits = LanceCommits(dataset, path, lease=lease, tree=self._tree)
+        self._numbers = ChunkNumberSequence(place, lease=lease)
+        self._commits = LanceCommits(dataset, place, lease=lease)
         self._cleaned_at: int | None = None  # version of the last clean-up
         self._writing = threading.Lock()
 
     @classmethod
     def create(cls, path: Path, *, dimension: int, syncer: Syncer = DISK, lease: WriterLease = ONE_HOST) -> LanceStore:
-        """Create an empty store, complete an interrupted `create`, or open an existing store."""
-        numbers = path / NEXT_NUMBER
-        if numbers.exists():  # written last
-            return cls.open(path, dimension=dimension, syncer=syncer, lease=lease)
-        make_folder(path, syncer=syncer)
-        if not manifests(path):
-            with committing(path):
-                lance.write_dataset(schema_of(dimension).empty_table(), str(path), mode="create")
-        SyncedTree(path, syncer=syncer).sync()
-        cls.open(path, dimension=dimension, syncer=syncer, lease=lease).index_words()
-        ChunkNumberSequence(numbers, syncer=syncer).start()
-        return cls.open(path, dimension=dimension, syncer=syncer, lease=lease)
+        """Create an empty store, complete an interrupted `create`, or open an existing store, in a folder."""
+        return cls.create_at(LocalPlace(path, syncer=syncer), dimension=dimension, lease=lease)
+
+    @classmethod
+    def create_at(cls, place: StorePlace, *, dimension: int, lease: WriterLease = ONE_HOST) -> LanceStore:
+        """Like `create`, at any place."""
+        if not place.is_created():
+            place.create(schema_of(dimension))
+            cls.open_at(place, dimension=dimension, lease=lease).index_words()
+            ChunkNumberSequence(place).start()
+        return cls.open_at(place, dimension=dimension, lease=lease)
 
     @classmethod
     def open(cls, path: Path, *, dimension: int, syncer: Syncer = DISK, lease: WriterLease = ONE_HOST) -> LanceStore:
-        """Open a store. A writer holds the `lease`."""
-        set_torn_commits_aside(path)
-        with reading(path):
-            dataset = lance.dataset(str(path))
-            require_schema(dataset.schema, dimension, str(path))
-        return cls(dataset, path, dimension=dimension, syncer=syncer, lease=lease)
+        """Open a store in a folder. A writer holds the `lease`."""
+        return cls.open_at(LocalPlace(path, syncer=syncer), dimension=dimension, lease=lease)
+
+    @classmethod
+    def open_at(cls, place: StorePlace, *, dimension: int, lease: WriterLease = ONE_HOST) -> LanceStore:
+        """Like `open`, at any place."""
+        dataset = place.open()
+        place.read(lambda: require_schema(dataset.schema, dimension, place.name))
+        return cls(dataset, place, dimension=dimension, lease=lease)
 
     def require_usable(self) -> None:
         """Raise `StoreCorrupt` if a file of the newest version or the next chunk number is missing or damaged.
@@ -136,8 +128,7 @@ class LanceStore:
         Reads no data: `winnow verify` finds flipped bits.
         """
         self._numbers.next()
-        with reading(self._path):
-            self.snapshot().require_files()
+        self.snapshot().require_files()
 
     def snapshot(self) -> LanceSnapshot:
         return self._commits.newest()
@@ -153,7 +144,7 @@ class LanceStore:
             self._clean_up()
             self._compact()
             if not has_attributes(self._commits.base.dataset.schema):
-                self._commits.change(partial(upgrade, written=self._tree.sync))
+                self._commits.change(partial(upgrade, written=self._place.sync))
             schema = self._commits.base.dataset.schema
             rows = table_of(
                 documents,
@@ -170,8 +161,7 @@ class LanceStore:
             return version
 
     def _begin(self) -> None:
-        self._syncer.require_sound()
-        self._sums.begin()
+        self._place.begin()
         self._commits.begin()
 
     def delete(self, document_ids: Sequence[str]) -> int:
@@ -191,7 +181,7 @@ class LanceStore:
             if not is_indexed(self._commits.base.dataset):
                 self._commit_words(lambda dataset: change(empty_segments(dataset)))
             self._cover(self._waiting(), tidy=False)
-            self._sums.write()
+            self._place.record()
 
     def renew_words(self, damaged: Sequence[str]) -> None:
         """Rebuild the full-text index from all texts, and remove the damaged files of the old one.
@@ -207,11 +197,10 @@ class LanceStore:
                     dropped=segments(dataset),
                 )
             )
-            self._sums.write()
+            self._place.record()
             self._lease.renew()
-            for name in damaged:
-                remove(self._path / name)
-            self._sums.prune()
+            self._place.remove(damaged)
+            self._place.prune()
 
     def renew_word_rules(self, locked: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         while True:
@@ -220,23 +209,21 @@ class LanceStore:
             is_old = word_rules(dataset.schema) != WORD_RULES
             if not is_old and not old_segments(dataset):
                 return
-            with reading(self._path):
-                ahead = prepare_words(dataset) if is_old else None
+            ahead = self._place.read(lambda: prepare_words(dataset)) if is_old else None  # noqa: B023  it runs at once
             with locked(), self._writing:
                 self._begin()
                 if ahead is not None:
                     self._renew_some(ahead)
                 if word_rules(self._commits.base.dataset.schema) == WORD_RULES:
                     self._commit_words(lambda dataset: change(dropped=old_segments(dataset)))
-                self._sums.write()
+                self._place.record()
 
     def _renew_some(self, ahead: Ahead) -> None:
         if not has_attributes(self._commits.base.dataset.schema):
-            self._commits.change(partial(upgrade, written=self._tree.sync))
+            self._commits.change(partial(upgrade, written=self._place.sync))
         self._commits.change(add_words_column)
-        with committing(self._path):
-            dataset = self._commits.own()
-            operation = fill_words(dataset, ahead)
+        dataset = self._commits.own()
+        operation = self._place.write(lambda: fill_words(dataset, ahead))
         if operation is not None:
             self._commits.commit(operation, dataset)
         self._commit_words(lambda dataset: cover_words(dataset, ahead))
@@ -250,12 +237,12 @@ class LanceStore:
         if sum(fragment.physical_rows for fragment in waiting) < rows_max:
             return
         try:
-            self._sums.begin()
+            self._place.begin()
             self._cover(waiting, tidy=not more_follows)
-            self._sums.write()
+            self._place.record()
         except WriteFailed as failed:
-            self._syncer.require_sound()  # after a failed sync nothing more is acknowledged
-            _log.warning("%s: the last writes are not in the full-text index yet: %s", self._path, failed)
+            self._place.require_sound()  # after a failed sync nothing more is acknowledged
+            _log.warning("%s: the last writes are not in the full-text index yet: %s", self._place.name, failed)
 
     def _waiting(self) -> list[lance.LanceFragment]:
         """Return the fragments that no segment covers; none for a store without a full-text index.
@@ -272,49 +259,48 @@ class LanceStore:
             self._commit_words(lambda dataset: change(write_covers(dataset, covers), dropped=dropped))
 
     def _commit_words(self, made: Callable[[lance.LanceDataset], lance.LanceOperation.CreateIndex]) -> None:
-        with committing(self._path):
-            dataset = self._commits.own()  # while a segment is written, no other call may use its dataset
-            operation = made(dataset)
+        dataset = self._commits.own()  # while a segment is written, no other call may use its dataset
+        operation = self._place.write(lambda: made(dataset))
         self._commits.commit(operation, dataset)
 
     def holding(self) -> AbstractContextManager[None]:
-        return holding(self._path)
+        return self._place.holding()
 
     def clean_up(self) -> int:
         with self._writing:
             self._commits.begin()
             removed = self._remove_old_versions() + self._remove_unnamed()
-            for torn in (self._path / VERSIONS).glob("*.torn"):
-                removed += torn.stat().st_size
-                torn.unlink()
-            self._sums.prune()
+            removed += self._place.remove_torn()
+            self._place.prune()
             try:
                 self._forget()  # last: it needs space, and the clean-up may be meant to free some
             except WriteFailed as failed:
-                _log.warning("%s: deleted data stays on the disk until a later clean-up: %s", self._path, failed)
+                _log.warning("%s: deleted data stays on the disk until a later clean-up: %s", self._place.name, failed)
                 removed += self._remove_unnamed()  # what it wrote until then, which takes all the room
             return removed
+
+    def has_superseded(self) -> bool:
+        return bool(self._place.superseded())
 
     def remove_old_versions(self) -> int:
         with self._writing:
             self._commits.begin()
             removed = self._remove_old_versions()
-            self._sums.prune()
+            self._place.prune()
             return removed
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """Commit `rows` as new and `gone` as deleted, at once; return the new version."""
-        with committing(self._path):
-            added = [] if rows is None else write_rows(rows, base.dataset)
-            left = mark_deleted(base.dataset, gone)
+        added = [] if rows is None else self._place.write(lambda: write_rows(rows, base.dataset))
+        left = self._place.write(lambda: mark_deleted(base.dataset, gone))
         operation = lance.LanceOperation.Update(
             removed_fragment_ids=[number for number, fragment in left.items() if fragment is None],
             updated_fragments=[fragment for fragment in left.values() if fragment is not None],
             new_fragments=added,
         )
         version = self._commits.commit(operation)
-        self._sums.write()
-        self._syncer.require_sound()
+        self._place.record()
+        self._place.require_sound()
         return version
 
     def _compact(self) -> None:
@@ -333,13 +319,14 @@ class LanceStore:
     def _join(self, rows: int, *, deleted_share_max: float = DELETED_SHARE_MAX) -> None:
         """Join neighbouring fragments with fewer rows. Rows keep order and numbers, so no index or view is affected."""
         options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
-        copied = {each.id for task in Compaction.plan(self._commits.own(), options).tasks for each in task.fragments}
+        whole = self._commits.own()
+        planned = self._place.read(lambda: Compaction.plan(whole, options))
+        copied = {each.id for task in planned.tasks for each in task.fragments}
         if segments_covering(self._commits.base.dataset, copied):  # until covered again, searches read these rows
             self._commit_words(lambda dataset: without_segments(dataset, copied))
-        with committing(self._path):
-            dataset = self._commits.own()
-            joined = [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks]
-        self._tree.sync()
+        dataset = self._commits.own()
+        joined = self._place.write(lambda: [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks])
+        self._place.sync()
         self._commits.change(lambda dataset: Compaction.commit(dataset, joined))
 
     def _forget(self) -> None:
@@ -353,21 +340,20 @@ class LanceStore:
         if not gone and not any(fragment.num_deletions for fragment in fragments):
             return
         copied = [each for each in fragments if each.num_deletions or each.physical_rows < TINY_FRAGMENT_ROWS]
-        require_room(self._path, [self._path / "data" / file.path for each in copied for file in each.data_files()])
-        self._syncer.require_sound()
-        self._sums.begin()
+        self._place.require_room([f"data/{file.path}" for each in copied for file in each.data_files()])
+        self._place.begin()
         if gone:
             self._commit_words(lambda dataset: without_segments(dataset, gone))
         self._join(TINY_FRAGMENT_ROWS, deleted_share_max=0.0)
         self._cover(self._waiting(), tidy=True)
-        self._sums.write()
+        self._place.record()
 
     def _clean_up(self) -> None:
         """Remove the files of versions that nothing reads any more, once every `COMMITS_BETWEEN_CLEANUPS`."""
         version = self._commits.base.version
         if self._cleaned_at is None or version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
             self._remove_old_versions()
-            self._sums.prune()
+            self._place.prune()
             self._cleaned_at = version
 
     def _remove_unnamed(self) -> int:
@@ -377,10 +363,16 @@ class LanceStore:
         """
         dataset, is_sole = self._commits.base.dataset, not self._lease.expires
         with self._commits.renewed():  # no version is that old
-            return int(dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=is_sole).bytes_removed)
+            removed = self._place.write(
+                lambda: dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=is_sole)
+            )
+        return int(removed.bytes_removed)
 
     def _remove_old_versions(self) -> int:
-        with try_exclusive(self._path) as may_remove, self._commits.renewed():
-            old = find_superseded(manifests(self._path), now=time.time()) if may_remove else []
+        with self._place.removing() as may_remove, self._commits.renewed():
+            old = list(self._place.superseded()) if may_remove else []
             dataset = self._commits.base.dataset
-            return int(dataset.cleanup_old_versions(versions=old).bytes_removed) if old else 0
+            if not old:
+                return 0
+            removed = self._place.write(lambda: dataset.cleanup_old_versions(versions=old))
+            return int(removed.bytes_removed)

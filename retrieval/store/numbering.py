@@ -10,34 +10,35 @@ both counts: such a writer may still write an older number into the file.
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
+from typing import Final
 
 from winnow.retrieval.errors import StoreCorrupt
-from winnow.retrieval.files.durable import DISK, Syncer, write_file
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
+from winnow.retrieval.store.place import StorePlace
+
+NEXT_NUMBER: Final = "next_chunk_number"  # next to Lance's own folders, so it is copied and removed with them
 
 
 class ChunkNumberSequence:
     """The chunk numbers of one store, counted up in a file. One process takes numbers at a time."""
 
-    def __init__(self, path: Path, *, syncer: Syncer = DISK, lease: WriterLease = ONE_HOST) -> None:
-        self._path = path
+    def __init__(self, place: StorePlace, *, lease: WriterLease = ONE_HOST) -> None:
+        self._place = place
         self._lease = lease
-        self._syncer = syncer
 
     def start(self, first: int = 0) -> None:
         """Set the first number, which must be above all that were ever used."""
         self._write(first)
 
     def next(self) -> int:
-        """Return the number that `take` would give; read from the disk, because another process may have written."""
+        """Return the number that `take` would give; read from its file, because another process may have written."""
+        where = f"{self._place.name}/{NEXT_NUMBER}"
         try:
-            content = self._path.read_text("ascii")
-            number, checksum = content.split()
-        except (OSError, ValueError) as error:
-            raise StoreCorrupt(f"{self._path}: the next chunk number cannot be read") from error
+            number, checksum = self._place.read_file(NEXT_NUMBER).decode("ascii").split()
+        except (StoreCorrupt, ValueError) as error:
+            raise StoreCorrupt(f"{where}: the next chunk number cannot be read") from error
         if checksum != _checksum(number):
-            raise StoreCorrupt(f"{self._path}: the next chunk number is damaged")
+            raise StoreCorrupt(f"{where}: the next chunk number is damaged")
         return int(number)
 
     def take(self, count: int) -> int:
@@ -48,7 +49,7 @@ class ChunkNumberSequence:
 
     def _write(self, number: int) -> None:
         line = f"{number} {_checksum(str(number))}\n"
-        write_file(self._path, line.encode("ascii"), syncer=self._syncer)
+        self._place.write_file(NEXT_NUMBER, line.encode("ascii"))
 
 
 def _checksum(number: str) -> str:

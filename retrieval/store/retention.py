@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Final
 
 from winnow.retrieval.files.durable import write_errors
 from winnow.retrieval.limits import TIMEOUT_MS_MAX
-from winnow.retrieval.store.torn_commits import manifests
 
 SUPERSEDED_SECONDS: Final = 2 * TIMEOUT_MS_MAX / 1000  # no request still reads a version replaced this long ago
 HELD: Final = "held"  # next to Lance's own folders, like the next chunk number
@@ -48,12 +46,6 @@ def try_exclusive(path: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(handle)
-
-
-def has_superseded(path: Path) -> bool:
-    """Whether the store at this path has versions that were replaced long enough ago."""
-    found = manifests(path)
-    return bool(found and find_superseded(found, now=time.time()))
 
 
 def find_superseded(manifests: Sequence[Path], *, now: float) -> list[int]:

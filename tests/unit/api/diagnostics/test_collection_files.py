@@ -19,6 +19,7 @@ from winnow.retrieval.generation.history import fold, roll_back
 from winnow.retrieval.generation.pointer import Rollback, current_name, rolled_back
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.store.checksums import SUMS
+from winnow.retrieval.store.local_place import LocalPlace
 from winnow.retrieval.store.numbering import ChunkNumberSequence
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
@@ -143,7 +144,7 @@ def test_the_folder_of_another_collection_is_left_alone(parts: Services, folder:
 
 async def test_a_number_that_was_used_already_is_named(parts: Services, folder: CollectionFolder) -> None:
     """As an older copy of the file would give it: a removed chunk and a new one must never share a number."""
-    sequence = ChunkNumberSequence(folder.corpus / "next_chunk_number")
+    sequence = ChunkNumberSequence(LocalPlace(folder.corpus))
     used = sequence.next()
     sequence.start(used - 1)
     assert f"the next chunk number is {used - 1}, but {used - 1} is already used" in faults(parts.disk)["store"]

@@ -21,6 +21,7 @@ from winnow.retrieval.store import lance_store
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.store.liveness import LiveSet
+from winnow.retrieval.store.local_place import LocalPlace
 from winnow.retrieval.store.row_map import NO_CHUNK, FragmentFiles, FragmentRows, StoredRows
 
 NAMES = ("a", "b", "c", "d", "民", "e'--")
@@ -104,6 +105,7 @@ class TwoOpeners(RuleBasedStateMachine):
     @rule(at=st.integers(0, 1))
     def compact(self, at: int) -> None:
         """Everything that is small, however few, and every fragment of which anything was removed."""
+        self.stores[at]._begin()
         self.stores[at]._join(lance_store.SMALL_FRAGMENT_ROWS, deleted_share_max=0.0)
 
     @rule(at=st.integers(0, 1))
@@ -194,7 +196,7 @@ def test_documents_whose_hashes_collide_are_told_apart(tmp_path: Path) -> None:
     assert snapshot.counts() == (2, 4)
     hashes = np.full(4, hash("a"), dtype=np.int64)
     collided = [rows.with_documents(hashes, np.array([1, 0, 1, 0], dtype=bool)) for rows in snapshot.held.fragments]
-    again = LanceSnapshot(snapshot.dataset, tmp_path, held=snapshot.held.with_documents(collided))
+    again = LanceSnapshot(snapshot.dataset, LocalPlace(tmp_path), held=snapshot.held.with_documents(collided))
     assert again.document("a").text == "text of a"
     assert {at: rows.tolist() for at, rows in again.rows_of(["a"]).items()} == {0: [0, 1]}
     with pytest.raises(DocumentNotFound):
