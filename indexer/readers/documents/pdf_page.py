@@ -5,11 +5,13 @@ The only module that names pypdfium2.
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +33,26 @@ _PRIVATE: Final = range(0xE000, 0xF900)  # glyphs that a font names in its own w
 _UNREADABLE_SHARE_MAX: Final = 0.5
 _LINE_ENDS: Final = frozenset("\r\n")
 _SOFT_HYPHENS: Final = frozenset("\x02\xad\ufffe")  # the first and last are how pdfium marks them at a line's end
+_EAST_ASIAN: Final = frozenset(
+    {
+        pdfium_c.FXFONT_SHIFTJIS_CHARSET,
+        pdfium_c.FXFONT_HANGEUL_CHARSET,
+        pdfium_c.FXFONT_GB2312_CHARSET,
+        pdfium_c.FXFONT_CHINESEBIG5_CHARSET,
+    }
+)
+_SQUARE: Final = 0x53515541  # our handle of the font below
+_SQUARE_FONT: Final = base64.b64decode(  # every character is a square; made by tests/formats/square_font.py
+    "AAEAAAAKAIAAAwAgT1MvMkE2J8UAAAEoAAAAYGNtYXAAEQBSAAABkAAAAChnbHlm9VH1TwAAAcAAAAA0aGVhZGL/Q9gAAACsAAAA"
+    "NmhoZWEHWgOkAAAA5AAAACRobXR4BBoAMgAAAYgAAAAGbG9jYQAaAA0AAAG4AAAABm1heHAABAAGAAABCAAAACBuYW1lBZUZkAAA"
+    "AfQAAABdcG9zdAADAAAAAAJUAAAAIAABAAAAAQAAUBOfZl8PPPUAAwPoAAAAAAAAAAAAAAAAAAAAAAAy/7oDtgM+AAAAAwACAAAA"
+    "AAAAAAEAAANw/4gAAAPoADIAMgO2AAEAAAAAAAAAAAAAAAAAAAABAAEAAAACAAQAAQAAAAAAAgAAAAAAAAAAAAAAAAAAAAAAAwPo"
+    "AZAABQAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAD/////+////+gf//8AfwAfPz8/PwAAACD//QAAAAAAAAAAAAAA"
+    "AAAAAAAAAAAAAAAAAAAgAAAD6AAyADIAAAAAAAEAAwAKAAAADAANAAAAAAAcAAAAAAAAAAEAAAAgAAD//QAAAAEAAAANABoAAAAB"
+    "ADL/ugO2Az4AAwAAFxEhETIDhEYDhPx8AAEAMv+6A7YDPgADAAAXESERMgOERgOE/HwAAAAEADYAAQAAAAAAAQAGAAAAAQAAAAAA"
+    "AgAHAAYAAwABBAkAAQAMAA0AAwABBAkAAgAOABlTcXVhcmVSZWd1bGFyAFMAcQB1AGEAcgBlAFIAZQBnAHUAbABhAHIAAAAAAwAA"
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +75,50 @@ class Page:
     is_picture: bool = False  # has little text or none, and shows something that may be text
 
 
+class _SquareForMissingFonts(pdfium.PdfSysfontBase):  # type: ignore[misc]
+    """Lends pdfium a font where a file names a Chinese, Japanese or Korean one that neither it nor this machine has.
+
+    Without any, its characters have no extent, and pdfium leaves out each one that stands alone. Only extents are read
+    here, so one shape is enough. The names of the methods are pdfium's (fpdf_sysfontinfo.h).
+    """
+
+    def MapFont(self, _: Any, weight: int, italic: int, charset: int, *more: Any) -> int | None:
+        found: int | None = self.default.MapFont(self.default, weight, italic, charset, *more)
+        return _SQUARE if not found and charset in _EAST_ASIAN else found
+
+    def GetFontData(self, _: Any, font: int, table: int, buffer: Any, size: int) -> int:
+        """Copy the whole file (`table` 0) if it fits, and return its size; 0 if there is no such table."""
+        if font != _SQUARE:
+            return int(self.default.GetFontData(self.default, font, table, buffer, size))
+        if table != 0:
+            return 0
+        if size >= len(_SQUARE_FONT):
+            ctypes.memmove(buffer, _SQUARE_FONT, len(_SQUARE_FONT))
+        return len(_SQUARE_FONT)
+
+    def GetFaceName(self, _: Any, font: int, buffer: Any, size: int) -> int:
+        return 0 if font == _SQUARE else int(self.default.GetFaceName(self.default, font, buffer, size))
+
+    def GetFontCharset(self, _: Any, font: int) -> int:
+        if font == _SQUARE:
+            return int(pdfium_c.FXFONT_GB2312_CHARSET)
+        return int(self.default.GetFontCharset(self.default, font))
+
+    def DeleteFont(self, _: Any, font: int) -> None:
+        if font != _SQUARE:
+            self.default.DeleteFont(self.default, font)
+
+
+@cache
+def _lend_a_font() -> None:
+    """Once a process, before its first file."""
+    _SquareForMissingFonts().setup()
+
+
 @contextmanager
 def open_pdf(path: Path) -> Iterator[Any]:
     """Open a file. Raises `Unparsable`."""
+    _lend_a_font()
     try:
         document = pdfium.PdfDocument(path)
     except pdfium.PdfiumError as error:

@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 from pypdf import PdfWriter as PypdfWriter
 from reportlab.lib.utils import ImageReader
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.pdfgen.canvas import Canvas
 
 from tests.formats.pdf_writer import PdfWriter
 from winnow.indexer.corpus import Refused
@@ -64,6 +67,28 @@ def test_a_file_without_any_text(tmp_path: Path) -> None:
         read(write(tmp_path / "a.pdf", [None] * 3))
     with pytest.raises(Unparsable, match="no text: all 2 pages are blank"):
         read(write(tmp_path / "b.pdf", ["", ""]))
+
+
+@pytest.mark.parametrize(
+    ("font", "text"),
+    [
+        ("STSong-Light", "每个字单独一笔。"),
+        ("MSung-Light", "每個字單獨一筆。"),
+        ("HeiseiMin-W3", "一文字ずつ。"),
+        ("HYSMyeongJo-Medium", "한글자씩"),
+    ],
+)
+def test_characters_of_fonts_that_nobody_has(tmp_path: Path, font: str, text: str) -> None:
+    """Each drawn by an operator of its own, in a font that the file only names."""
+    pdfmetrics.registerFont(UnicodeCIDFont(font))
+    canvas = Canvas(str(tmp_path / "a.pdf"))
+    canvas.setFont(font, 12)
+    for place, character in enumerate(text):
+        canvas.drawString(72 + 12 * place, 700, character)
+    canvas.save()
+    (document,) = read(tmp_path / "a.pdf")
+    assert isinstance(document, Document)
+    assert document.text == text
 
 
 def test_an_encrypted_file(tmp_path: Path) -> None:
