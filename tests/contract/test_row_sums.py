@@ -129,8 +129,10 @@ def test_flipped_bits_are_named_or_change_nothing(whole: Path) -> None:
     """In any place of the file. What is not named leaves schema and rows as they are, to the letter."""
     content, before = whole.read_bytes(), sentences(whole)
     chance, named = random.Random(20261128), 0
-    for _ in range(FLIPS):
-        at = chance.randrange(len(content))
+    places = range(len(content))
+    written = [place for place in places if content[place]]  # the rest is mostly empty space of pages
+    for turn in range(FLIPS):
+        at = chance.choice(written if turn % 2 else places)
         whole.write_bytes(content[:at] + bytes([content[at] ^ 1 << chance.randrange(8)]) + content[at + 1 :])
         try:
             found = bool(faults(whole))
@@ -141,7 +143,7 @@ def test_flipped_bits_are_named_or_change_nothing(whole: Path) -> None:
         named += found
         for left in whole.parent.glob("catalog.sqlite-*"):
             left.unlink()
-    assert named > FLIPS / 10  # much of a small file is empty space of its pages
+    assert named > FLIPS / 4, named
 
 
 def test_flipped_bits_in_the_log_of_a_killed_process_are_named(whole: Path, tmp_path: Path) -> None:
