@@ -102,7 +102,8 @@ def fold(
     store = disk.store(found)
     with store.holding():
         snapshot, kept = store.snapshot(), settings.generations_kept
-        manifest = built(folder, snapshot, found.embedder, wish=wish, kept=kept, made_at=found.created_at)
+        lease = disk.lease(found.tenant, found.name)
+        manifest = built(folder, snapshot, found.embedder, wish=wish, kept=kept, made_at=found.created_at, lease=lease)
     if not json:
         terminal.say(f"{manifest.name} holds {counted(manifest.count, 'chunk')} of {collection}.")
     _show(terminal, found, folder, thorough=False)
@@ -148,7 +149,8 @@ def clean(
     from winnow.api.collections.data_folder import BUSY_SECONDS_MAX
     from winnow.retrieval.generation.cleanup import clean as cleaned
 
-    gone = cleaned(folder, kept=settings.generations_kept, wait_seconds=BUSY_SECONDS_MAX)
+    lease = disk.lease(found.tenant, found.name)
+    gone = cleaned(folder, kept=settings.generations_kept, lease=lease, wait_seconds=BUSY_SECONDS_MAX)
     with disk.writing(found.tenant, found.name, wait_seconds=BUSY_SECONDS_MAX):
         of_store = disk.store(found).clean_up()
     if json:

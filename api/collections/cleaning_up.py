@@ -82,4 +82,4 @@ def remove_retired(opened: OpenCollection, *, kept: int) -> int:
     """Remove generations that are old enough; return the freed bytes. Raises `CollectionBusy`."""
     if not has_retired(opened.folder, kept=kept, now=time.time()):
         return 0
-    return clean(opened.folder, kept=kept).bytes
+    return clean(opened.folder, kept=kept, lease=opened.lease).bytes

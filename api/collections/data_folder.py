@@ -28,7 +28,7 @@ from winnow.retrieval.files.durable import DISK, Syncer, keep_private, make_fold
 from winnow.retrieval.files.folder_contents import contents_of, is_begun
 from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of, stamp_created
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
-from winnow.retrieval.files.locks import folding, pointing
+from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.files.opened_files import OpenedFiles
 from winnow.retrieval.records import Collapse
 from winnow.retrieval.store.fence import fence_successor
@@ -287,7 +287,7 @@ class DataFolder:
             build(folder.restoring)
             with (
                 lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX),
-                folding(folder, wait_seconds=BUSY_SECONDS_MAX),
+                lease.folding(folder, wait_seconds=BUSY_SECONDS_MAX),
                 pointing(folder),
             ):
                 self._require_room(collection, folder, replace=replace)

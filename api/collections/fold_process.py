@@ -134,7 +134,7 @@ def _built(fold: Fold) -> Folded:
         store.renew_word_rules(partial(lease.writing, folder, wait_seconds=_LOCK_SECONDS))
     with store.holding():
         manifest = published(
-            folder, store.snapshot(), fold.identity, wish=fold.wish, kept=fold.kept, made_at=fold.made_at
+            folder, store.snapshot(), fold.identity, wish=fold.wish, kept=fold.kept, made_at=fold.made_at, lease=lease
         )
     return Folded(generation=manifest.name, count=manifest.count, store_version=manifest.store_version)
 

@@ -113,7 +113,14 @@ def _make_publisher(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Ca
             return newest.name
         made_at = opened.collection.created_at
         manifest = fold(
-            opened.folder, snapshot, identity, wish=wish, kept=kept, made_at=made_at, wait_seconds=FOLD_SECONDS_MAX
+            opened.folder,
+            snapshot,
+            identity,
+            wish=wish,
+            kept=kept,
+            made_at=made_at,
+            lease=opened.lease,
+            wait_seconds=FOLD_SECONDS_MAX,
         )
         return manifest.name
 

@@ -270,6 +270,7 @@ class Ingest:
                 wish=self._wish,
                 kept=self._kept,
                 made_at=opened.collection.created_at,
+                lease=opened.lease,
             )
             opened.searchable.refresh()
 

@@ -16,6 +16,7 @@ from winnow.retrieval.embed.embedder import PROMPT_FORMAT, Embedder, EmbedderIde
 from winnow.retrieval.embed.query_cache import CachedQueries, QueryCache
 from winnow.retrieval.errors import CollectionBusy, ModelMismatch
 from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.index.gpu_index import IndexDevice
 from winnow.retrieval.search.reader import HasViews, IndexReader
 from winnow.retrieval.search.recall import Recall
@@ -30,6 +31,7 @@ class OpenCollection:
 
     collection: Collection
     folder: CollectionFolder
+    lease: WriterLease
     store: Store
     searchable: IndexReader
     recall: Recall
@@ -114,6 +116,7 @@ class OpenCollections:
         return OpenCollection(
             collection=collection,
             folder=folder,
+            lease=self.disk.lease(collection.tenant, collection.name),
             store=store,
             searchable=searchable,
             recall=Recall(embedder=self._embedder_for(collection.tenant), searchable=searchable, rows=self._rows),

@@ -55,7 +55,8 @@ def _collection(disk: DataFolder, collection: Collection, kept: int, wish: Index
         return
     with disk.writing(collection.tenant, collection.name, wait_seconds=BUSY_SECONDS_MAX):
         disk.require_meant(collection, folder)  # leftovers of another collection must stay
-        gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX)
+        lease = disk.lease(collection.tenant, collection.name)
+        gone = remove_left_over(folder, lease=lease, wait_seconds=BUSY_SECONDS_MAX)
         if gone.removed:
             yield Repair(collection=collection.shown, did=f"removed {', '.join(gone.removed)}")
         try:
@@ -77,13 +78,14 @@ def _collection(disk: DataFolder, collection: Collection, kept: int, wish: Index
                     wish=wish,
                     kept=kept,
                     made_at=collection.created_at,
+                    lease=lease,
                     wait_seconds=BUSY_SECONDS_MAX,
                 )
                 yield Repair(collection=collection.shown, did=f"built {built.name} from the store")
         except StorageError as error:
             yield Repair(collection=collection.shown, did=f"built nothing: {error.message}")
             return
-        unfit = clean_damaged(folder, wait_seconds=BUSY_SECONDS_MAX)
+        unfit = clean_damaged(folder, lease=lease, wait_seconds=BUSY_SECONDS_MAX)
         if unfit.removed:
             yield Repair(collection=collection.shown, did=f"removed {', '.join(unfit.removed)}, which was damaged")
 

@@ -31,6 +31,14 @@ class WriterLease(Protocol):
         """Hold the lease. Raises `CollectionBusy` if another writer has it for longer than `wait_seconds`."""
         ...
 
+    def folding(self, folder: CollectionFolder, *, wait_seconds: float = 0.0) -> AbstractContextManager[None]:
+        """Hold the right to build and remove generations, which writers do not wait for. Raises `CollectionBusy`."""
+        ...
+
+    def still_folding(self) -> None:
+        """Extend that right, before a generation is made current. Raises `CollectionBusy` if another host has it."""
+        ...
+
     def renew(self) -> bool:
         """Extend the lease, before a commit or a removal; return whether the store must be fenced before it.
 
@@ -54,6 +62,12 @@ class OneHostLease:
 
     def writing(self, folder: CollectionFolder, *, wait_seconds: float = 0.0) -> AbstractContextManager[None]:
         return locks.writing(folder, wait_seconds=wait_seconds)
+
+    def folding(self, folder: CollectionFolder, *, wait_seconds: float = 0.0) -> AbstractContextManager[None]:
+        return locks.folding(folder, wait_seconds=wait_seconds)
+
+    def still_folding(self) -> None:
+        """Nothing to extend."""
 
     def renew(self) -> bool:
         return False

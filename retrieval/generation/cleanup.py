@@ -11,7 +11,8 @@ from typing import Final
 
 from winnow.retrieval.files.durable import DISK, write_errors
 from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.files.locks import folding, pointing
+from winnow.retrieval.files.lease import ONE_HOST, WriterLease
+from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.generation.listing import bytes_in, left_over, listed, never_current
 from winnow.retrieval.generation.manifest import Manifest
 from winnow.retrieval.generation.open import check_generation
@@ -33,10 +34,15 @@ class Cleaned:
 
 
 def clean(
-    folder: CollectionFolder, *, kept: int = GENERATIONS_KEPT_MIN, wait_seconds: float = 0.0, now: float | None = None
+    folder: CollectionFolder,
+    *,
+    kept: int = GENERATIONS_KEPT_MIN,
+    lease: WriterLease = ONE_HOST,
+    wait_seconds: float = 0.0,
+    now: float | None = None,
 ) -> Cleaned:
     """Remove generations that are old enough, and unfinished ones. Raises `CollectionBusy`, `WriteFailed`."""
-    with folding(folder, wait_seconds=wait_seconds):
+    with lease.folding(folder, wait_seconds=wait_seconds):
         return clean_locked(folder, kept=kept, now=time.time() if now is None else now)
 
 
@@ -45,16 +51,16 @@ def has_retired(folder: CollectionFolder, *, kept: int, now: float) -> bool:
     return bool(_too_old(folder, kept=kept, now=now))
 
 
-def clean_damaged(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cleaned:
+def clean_damaged(folder: CollectionFolder, *, lease: WriterLease = ONE_HOST, wait_seconds: float = 0.0) -> Cleaned:
     """Remove damaged generations; the current one stays, because it must be replaced first."""
-    with folding(folder, wait_seconds=wait_seconds), pointing(folder):
+    with lease.folding(folder, wait_seconds=wait_seconds), pointing(folder):
         damaged = [each.name for each in listed(folder, thorough=True) if each.fault and not each.is_current]
         return _remove([folder.generations / name for name in damaged], below=folder.path)
 
 
-def remove_left_over(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cleaned:
+def remove_left_over(folder: CollectionFolder, *, lease: WriterLease = ONE_HOST, wait_seconds: float = 0.0) -> Cleaned:
     """Remove everything that `left_over` lists, without concurrent builds. The caller also holds the writer's lock."""
-    with folding(folder, wait_seconds=wait_seconds), pointing(folder):
+    with lease.folding(folder, wait_seconds=wait_seconds), pointing(folder):
         return _remove(left_over(folder), below=folder.path)
 
 

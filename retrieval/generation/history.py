@@ -21,7 +21,8 @@ from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, InvalidRequest
 from winnow.retrieval.files.durable import DISK, Syncer
 from winnow.retrieval.files.layout import CollectionFolder, require_created_at
-from winnow.retrieval.files.locks import folding, pointing
+from winnow.retrieval.files.lease import ONE_HOST, WriterLease
+from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.generation.cleanup import clean_locked
 from winnow.retrieval.generation.listing import never_current
 from winnow.retrieval.generation.manifest import Manifest
@@ -64,6 +65,7 @@ def fold(
     wish: IndexWish = ANY_INDEX,
     kept: int = GENERATIONS_KEPT_MIN,
     made_at: datetime | None = None,
+    lease: WriterLease = ONE_HOST,
     wait_seconds: float = 0.0,
     syncer: Syncer = DISK,
 ) -> Manifest:
@@ -74,9 +76,9 @@ def fold(
     `wait_seconds`; or if the pointer changed meanwhile; also `MemoryTooSmall`, `WriteFailed`, `GenerationCorrupt`,
     `StoreCorrupt`.
     """
-    with folding(folder, wait_seconds=wait_seconds):
+    with lease.folding(folder, wait_seconds=wait_seconds):
         require_created_at(folder, made_at)
-        manifest = publish(folder, snapshot, identity, wish=wish, made_at=made_at, syncer=syncer)
+        manifest = publish(folder, snapshot, identity, wish=wish, made_at=made_at, lease=lease, syncer=syncer)
         clean_locked(folder, kept=kept, now=time.time())
         return manifest
 

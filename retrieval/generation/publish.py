@@ -27,6 +27,7 @@ from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, GenerationCorrupt
 from winnow.retrieval.files.durable import DISK, FileFacts, Syncer, make_folder, write_errors
 from winnow.retrieval.files.layout import NUMBERS_FILE, SUMS_FILE, VECTORS_FILE, CollectionFolder, require_created_at
+from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.generation.manifest import (
     FORMAT,
@@ -57,6 +58,7 @@ def publish(
     *,
     wish: IndexWish = ANY_INDEX,
     made_at: datetime | None = None,
+    lease: WriterLease = ONE_HOST,
     syncer: Syncer = DISK,
 ) -> Manifest:
     """Build an index of the snapshot and make it the current generation. Only one caller may build at a time.
@@ -98,6 +100,7 @@ def publish(
         beside.rename(folder.generations / name)
     syncer.sync(folder.generations)
     with pointing(folder):
+        lease.still_folding()
         require_created_at(folder, made_at)
         if current_name(folder) != before or not (folder.generations / name).is_dir():
             raise CollectionBusy(f"{folder.path.name} was rolled back or removed while {name} was built")

@@ -10,6 +10,9 @@ lease was taken from a holder that had not released it, and stays until a holder
 
 The file lock is held as well. It lets the processes of one host wait for each other without queries, excludes earlier
 versions of winnow, and shows that an unreleased row of the same host belongs to a process that has ended.
+
+The right to build generations is a second row of the same table. A holder that lost it during a pause publishes
+nothing: it renews the row before it moves the pointer.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import platform
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +38,7 @@ from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 LEASE_SECONDS: Final = 9.0  # after which another host may take over from a silent holder
 RENEWAL_SECONDS: Final = 3.0  # between renewals of a holder that commits nothing
 RETRY_SECONDS: Final = 0.05  # between two attempts to take it
+FOLD: Final = "/fold"  # after a collection's name, which has no slash: the row of those that build its generations
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 _log = logging.getLogger(__name__)
@@ -100,11 +104,40 @@ class SqlWriterLease:
         self._host = host or _host()
         self._lasts = {"lasts_ms": round(1000 * lease_seconds)}
         self._token: int | None = None  # None: not held
+        self._fold: SqlWriterLease | None = None  # None: this process builds no generation
 
     @contextmanager
     def writing(self, folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Iterator[None]:
-        until = time.monotonic() + wait_seconds
-        with locks.writing(folder, wait_seconds=wait_seconds):
+        with self._holding(locks.writing(folder, wait_seconds=wait_seconds), until=time.monotonic() + wait_seconds):
+            yield
+
+    @contextmanager
+    def folding(self, folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Iterator[None]:
+        fold = SqlWriterLease(
+            self._database,
+            self._name["tenant"],
+            self._name["collection"] + FOLD,
+            host=self._host,
+            lease_seconds=self._lasts["lasts_ms"] / 1000,
+        )
+        locked = locks.folding(folder, wait_seconds=wait_seconds)
+        with fold._holding(locked, until=time.monotonic() + wait_seconds):
+            self._fold = fold
+            try:
+                yield
+            finally:
+                self._fold = None
+
+    def still_folding(self) -> None:
+        assert self._fold is not None, "only a holder publishes. This is a bug."
+        try:
+            self._fold.renew()
+        except WriterSuperseded as superseded:
+            raise CollectionBusy(f"another host now builds the index of {self._name['collection']}") from superseded
+
+    @contextmanager
+    def _holding(self, locked: AbstractContextManager[None], *, until: float) -> Iterator[None]:
+        with locked:
             self._take(until)
             expires_ms = _EXPIRED
             try:
@@ -136,7 +169,7 @@ class SqlWriterLease:
                 self._token = int(token)
                 return
             if time.monotonic() >= until:
-                raise CollectionBusy(f"{self._name['collection']} is being written to by another host")
+                raise CollectionBusy(f"{self._name['collection']} is in use by another host")
             time.sleep(RETRY_SECONDS)
 
     def _renew(self, *, count: int = 0, least: int = 0, is_fenced: bool = False) -> sql.Row[Any]:

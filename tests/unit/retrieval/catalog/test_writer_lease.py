@@ -29,6 +29,7 @@ def lease(database: SqlDatabase, host: str, *, seconds: float = 9.0) -> SqlWrite
 
 def folder(tmp_path: Path, name: str) -> CollectionFolder:
     """Another lock file for each host."""
+    (tmp_path / name).mkdir(exist_ok=True)
     return CollectionFolder(tmp_path / name)
 
 
@@ -96,3 +97,24 @@ def test_a_chunk_number_is_reserved_once(catalog: SqlDatabase, tmp_path: Path) -
 
 def test_a_catalog_in_a_file_has_no_leases(tmp_path: Path) -> None:
     assert WriterLeases(SqlDatabase.open(tmp_path / "catalog.sqlite")).of("default", "docs") is ONE_HOST
+
+
+def test_one_host_builds_generations_while_another_writes(catalog: SqlDatabase, tmp_path: Path) -> None:
+    one, two = lease(catalog, "one"), lease(catalog, "two")
+    with one.folding(folder(tmp_path, "one")):
+        one.still_folding()
+        with pytest.raises(CollectionBusy), two.folding(folder(tmp_path, "two")):
+            pass
+        with two.writing(folder(tmp_path, "two")):
+            assert two.take_numbers(1, least=7) == 7
+    with two.folding(folder(tmp_path, "two")):
+        two.still_folding()
+
+
+def test_a_builder_that_lost_its_right_does_not_publish(catalog: SqlDatabase, tmp_path: Path) -> None:
+    """It paused until the right expired and another host began to build."""
+    one, two = lease(catalog, "one", seconds=0.0), lease(catalog, "two")
+    with one.folding(folder(tmp_path, "one")):
+        one.still_folding()
+        with two.folding(folder(tmp_path, "two"), wait_seconds=30.0), pytest.raises(CollectionBusy):
+            one.still_folding()

@@ -16,6 +16,7 @@ from tests.fakes import MemoryStore, WatchedSyncer
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, InvalidRequest, WriteFailed
 from winnow.retrieval.files.layout import CollectionFolder, stamp_created
+from winnow.retrieval.files.lease import OneHostLease
 from winnow.retrieval.files.locks import folding, pointing, writing
 from winnow.retrieval.generation.cleanup import RETIRED_SECONDS, clean, remove_left_over
 from winnow.retrieval.generation.history import fold, roll_back
@@ -206,6 +207,23 @@ def test_one_builds_at_a_time(folder: CollectionFolder, store: MemoryStore) -> N
         assert names(folder) == []
     waiting.join()
     assert names(folder) == ["g000001"]
+
+
+class LostLease(OneHostLease):
+    """Another host took over during the build."""
+
+    def still_folding(self) -> None:
+        raise CollectionBusy("another host now builds the index of c")
+
+
+def test_a_build_whose_right_was_lost_is_not_made_current(folder: CollectionFolder, store: MemoryStore) -> None:
+    """What it left is not served, and the next build goes on after it."""
+    assert fold(folder, store.snapshot(), IDENTITY).name == "g000001"
+    with pytest.raises(CollectionBusy):
+        fold(folder, store.snapshot(), IDENTITY, lease=LostLease())
+    assert current_name(folder) == "g000001"
+    assert fold(folder, store.snapshot(), IDENTITY).name == "g000003"
+    assert current_name(folder) == "g000003"
 
 
 def test_old_generations_go_when_nobody_reads_them_any_more(folder: CollectionFolder, store: MemoryStore) -> None:
