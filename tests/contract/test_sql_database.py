@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,22 @@ def test_connections_that_the_server_has_ended_are_made_anew(postgres: PostgresS
     with pytest.raises(CatalogUnavailable):
         _add_after(database, lambda: postgres.execute(everyone))
     assert names(database) == []
+    database.close()
+
+
+def test_a_server_that_falls_silent_is_unavailable(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is stopped, in whose place the system still accepts what is sent. The next transaction works."""
+    monkeypatch.setattr("winnow.retrieval.catalog.sql.postgres.SILENCE_MS", 300)
+    database = SqlDatabase.open(postgres.new(template="winnow_template"))
+    began = time.monotonic()
+    with pytest.raises(CatalogUnavailable, match=r"no reply within 0\.3 seconds"), database.reading() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(30)")
+    assert time.monotonic() - began < 20
+    assert names(database) == []
+    with database.snapshot() as connection:
+        assert connection.exec_driver_sql("SELECT 1 FROM pg_sleep(0.6)").scalar() == 1, "it may read a whole table"
+    with pytest.raises(CatalogUnavailable, match="no reply"), database.reading() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(30)")
     database.close()
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NoReturn
 
 import sqlalchemy as sql
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -12,10 +15,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from winnow.retrieval.errors import CatalogUnavailable, SettingInvalid, StoreCorrupt, WinnowError, WriteFailed
 
 CONNECT_SECONDS: Final = 5  # seconds; a running server answers in milliseconds
-SILENCE_MS: Final = 15_000  # milliseconds without a reply, after which the connection is closed
+SILENCE_MS: Final = 15_000  # milliseconds without a reply, after which the connection is closed; above LOCK_MS
+LONG_SILENCE_MS: Final = 600_000  # the same where a statement reads or changes whole tables
 LOCK_MS: Final = 10_000  # milliseconds that a writer waits for another's transaction; as for SQLite
 POOL_SECONDS: Final = 10  # seconds to wait for one of the process's own connections
 WRITER_LOCK: Final = 0x77696E6E6F77  # "winnow" in ASCII; an advisory lock is identified by a number
+PATIENCE: Final = "winnow patience"  # key of `_Patience` in what SQLAlchemy keeps with a connection
 _DRIVER: Final = "postgresql+psycopg"
 _SCHEMES: Final = ("postgresql", "postgres", _DRIVER)
 _SECRETS: Final = ("password", "sslpassword")
@@ -53,7 +58,7 @@ class Postgres:
             name: value for name, value in defaults.items() if name not in self._url.query
         }  # the URL's own parameters win
         try:
-            return sql.create_engine(
+            engine = sql.create_engine(
                 self._url,
                 connect_args=arguments,
                 hide_parameters=True,
@@ -65,8 +70,11 @@ class Postgres:
             raise SettingInvalid(
                 "a catalog on PostgreSQL needs psycopg: pip install 'winnow-search[postgres]'"
             ) from error
+        _bound_silence(engine)
+        return engine
 
     def begin_snapshot(self, connection: sql.Connection) -> None:
+        connection.info[PATIENCE].milliseconds = LONG_SILENCE_MS
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
     def begin_writing(self, connection: sql.Connection) -> None:
@@ -82,6 +90,7 @@ class Postgres:
         """Nothing to do: the server holds the database open, and its files cannot be replaced meanwhile."""
 
     def begin_migrating(self, connection: sql.Connection) -> None:
+        connection.info[PATIENCE].milliseconds = LONG_SILENCE_MS
         self.begin_writing(connection)
 
     def check_migrated(self, connection: sql.Connection) -> None:
@@ -118,3 +127,49 @@ class Postgres:
         for secret in self._secrets:
             said = said.replace(secret, "***")
         return said
+
+
+@dataclass(slots=True)
+class _Patience:
+    """How long a connection waits for its server to say anything."""
+
+    milliseconds: int = SILENCE_MS
+
+
+def _bound_silence(engine: sql.Engine) -> None:
+    """Let a wait for the server end. TCP notices a machine that is gone, but not a server that is stopped or hangs."""
+
+    @sql.event.listens_for(engine, "connect")
+    def bound(driver_connection: Any, record: Any) -> None:
+        patience = record.info[PATIENCE] = _Patience()
+        wait = driver_connection.wait  # psycopg's loop, which advances the steps of an operation
+
+        def give_up() -> NoReturn:
+            driver_connection.close()
+            dbapi: Any = engine.dialect.dbapi
+            raise dbapi.OperationalError(f"no reply within {patience.milliseconds / 1000:g} seconds")
+
+        driver_connection.wait = lambda steps, *rest, **named: wait(_ending(steps, patience, give_up), *rest, **named)
+
+    @sql.event.listens_for(engine, "checkin")
+    def reset(_driver_connection: Any, record: Any) -> None:
+        record.info[PATIENCE].milliseconds = SILENCE_MS
+
+
+def _ending(
+    steps: Generator[Any, Any, Any], patience: _Patience, give_up: Callable[[], NoReturn]
+) -> Generator[Any, Any, Any]:
+    """Pass the steps through. psycopg sends 0 about ten times a second while the server is silent."""
+    heard_at = time.monotonic()
+    advance: Callable[[], Any] = partial(next, steps)
+    while True:
+        try:
+            wanted = advance()
+        except StopIteration as done:
+            return done.value
+        ready = yield wanted
+        if ready:
+            heard_at = time.monotonic()
+        elif time.monotonic() - heard_at > patience.milliseconds / 1000:
+            give_up()
+        advance = partial(steps.send, ready)
