@@ -176,6 +176,8 @@ def _say(terminal: Terminal, limits_of: dict[str, TenantLimits], *, json: bool) 
         default, *own = limits_of.items()
         terminal.answer({"default": asdict(default[1]), "tenants": {name: asdict(each) for name, each in own}})
         return
+    from winnow.retrieval.catalog.quotas import COUNTED_BY, CountedBy
+
     names = list(asdict(next(iter(limits_of.values()))))
     terminal.table(
         [Column(name="tenant", style="bold"), *(Column(name=name.replace("_", " "), right=True) for name in names)],
@@ -184,6 +186,11 @@ def _say(terminal: Terminal, limits_of: dict[str, TenantLimits], *, json: bool) 
             for tenant, each in limits_of.items()
         ],
     )
+    by_process, by_all = (
+        ", ".join(limit.replace("_", " ") for limit in COUNTED_BY if COUNTED_BY[limit] is counted)
+        for counted in (CountedBy.PROCESS, CountedBy.ALL)
+    )
+    terminal.say(f"Counted by each process: {by_process}. Counted for all processes together: {by_all}.")
 
 
 def _shown(value: float | None, *, is_default: bool) -> str:

@@ -14,7 +14,16 @@ from pydantic import Field
 
 from winnow.api.fields import Number, Strict
 from winnow.api.schemas.response import JsonObject
-from winnow.retrieval.catalog.quotas import LIMIT_MAX, WEIGHT_MAX, WEIGHT_MIN, TenantLimits, Usage
+from winnow.retrieval.catalog.quotas import (
+    COUNTED_BY,
+    LIMIT_MAX,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    CountedBy,
+    Limit,
+    TenantLimits,
+    Usage,
+)
 from winnow.retrieval.tenancy import TenantName
 
 Maximum = Annotated[int | None, Field(ge=0, le=LIMIT_MAX), Number]
@@ -49,16 +58,38 @@ class LimitsOfTenant(JsonObject):
     weight: Annotated[float | None, Field(description="Weight of the tenant's share of the reranker; null means 1.")]
 
 
+class CountedByResponse(JsonObject):
+    """What counts towards each limit: `process`, what one process answers, or `all`, what all have stored together."""
+
+    requests_per_minute: CountedBy
+    rerank_tokens_per_minute: CountedBy
+    concurrent_requests: CountedBy
+    documents: CountedBy
+    bytes: CountedBy
+
+
 class LimitsResponse(JsonObject):
     """A tenant's limits."""
 
     tenant: str
     own: Annotated[LimitsOfTenant, Field(description="The tenant's own. null: the deployment's default applies.")]
     holds: Annotated[LimitsOfTenant, Field(description="The limits that apply: own ones, completed by the defaults.")]
+    counted_by: CountedByResponse
 
 
 def limits_response(tenant: TenantName, own: TenantLimits, *, defaults: TenantLimits) -> LimitsResponse:
-    return {"tenant": tenant, "own": _limits(own), "holds": _limits(own.over(defaults))}
+    return {
+        "tenant": tenant,
+        "own": _limits(own),
+        "holds": _limits(own.over(defaults)),
+        "counted_by": {
+            "requests_per_minute": COUNTED_BY[Limit.REQUESTS],
+            "rerank_tokens_per_minute": COUNTED_BY[Limit.TOKENS],
+            "concurrent_requests": COUNTED_BY[Limit.CONCURRENT],
+            "documents": COUNTED_BY[Limit.DOCUMENTS],
+            "bytes": COUNTED_BY[Limit.BYTES],
+        },
+    }
 
 
 def _limits(limits: TenantLimits) -> LimitsOfTenant:

@@ -18,12 +18,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from winnow.retrieval.catalog.quotas import Held, Limit, LimitBook, TenantLimits
+from winnow.retrieval.catalog.quotas import COUNTED_BY, CountedBy, Held, Limit, LimitBook, TenantLimits
 from winnow.retrieval.concurrency.token_bucket import TokenBucket
 from winnow.retrieval.errors import QuotaExceeded, StorageError, StorageQuotaExceeded, UnavailableError
 
 REFRESH_SECONDS: Final = 1.0  # maximum delay of a change of limits
-STORED: Final = (Limit.DOCUMENTS, Limit.BYTES)  # the limits of stored data
+STORED: Final = tuple(each for each in Limit if COUNTED_BY[each] is CountedBy.ALL)
 BUSY_RETRY_SECONDS: Final = 1  # one of the tenant's requests may have ended by then
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ _LINE: Final = re.compile(
 
 HEAD: Final = """# Limits
 
-winnow bounds everything that grows. A request that exceeds a limit is refused with a message that names the limit; nothing is cut silently. The limits that an operator sets for each tenant are [settings](settings.md).
+winnow bounds everything that grows. A request that exceeds a limit is refused with a message that names the limit; nothing is cut silently. The limits that an operator sets for each tenant are [settings](settings.md). What is counted over time or at a time (requests, connections, bytes in memory, waiting tokens) is counted by each process.
 
 """
 

@@ -30,6 +30,22 @@ class Limit(StrEnum):
     BYTES = "bytes"
 
 
+class CountedBy(StrEnum):
+    """What counts towards a limit, where several processes serve one data folder."""
+
+    PROCESS = "process"  # each process counts what it answers: N processes allow N times as much
+    ALL = "all"  # what all processes have stored together
+
+
+COUNTED_BY: Final = {
+    Limit.REQUESTS: CountedBy.PROCESS,
+    Limit.TOKENS: CountedBy.PROCESS,
+    Limit.CONCURRENT: CountedBy.PROCESS,
+    Limit.DOCUMENTS: CountedBy.ALL,
+    Limit.BYTES: CountedBy.ALL,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantLimits:
     """The limits of one tenant, or the defaults for all. Raises `InvalidRequest`."""

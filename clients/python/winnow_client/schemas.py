@@ -548,6 +548,20 @@ class ContextResponse(TypedDict):
     after: ExtractResponse | None
 
 
+CountedBy: TypeAlias = Literal["process", "all"]
+
+
+class CountedByResponse(TypedDict):
+    """What counts towards each limit: `process`, what one process answers, or `all`, what all have stored
+    together."""
+
+    requests_per_minute: CountedBy
+    rerank_tokens_per_minute: CountedBy
+    concurrent_requests: CountedBy
+    documents: CountedBy
+    bytes: CountedBy
+
+
 KeyScope: TypeAlias = Literal["search", "write", "admin", "operator"]
 
 
@@ -1369,6 +1383,7 @@ class LimitsResponse(TypedDict):
     """The tenant's own. null: the deployment's default applies."""
     holds: LimitsOfTenant
     """The limits that apply: own ones, completed by the defaults."""
+    counted_by: CountedByResponse
 
 
 class MarkResponse(TypedDict):

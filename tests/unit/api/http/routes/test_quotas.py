@@ -215,6 +215,8 @@ def test_an_operator_sets_limits_over_http_and_the_tenant_reads_them(client: Tes
     changed = client.put("/v1/tenants/acme/limits", json=wished, headers=operator)
     assert (changed.status_code, changed.json()["own"]) == (200, nothing | wished)
     assert changed.json()["holds"] == dict.fromkeys(Limit, 0) | wished
+    by_process = ("requests_per_minute", "rerank_tokens_per_minute", "concurrent_requests")
+    assert changed.json()["counted_by"] == dict.fromkeys(Limit, "all") | dict.fromkeys(by_process, "process")
     for path, headers in (("/v1/limits", of_acme), ("/v1/tenants/acme/limits", operator)):
         assert client.get(path, headers=headers).json() == changed.json()
     assert run(tmp_path, "limits", "show", "acme")["tenants"] == {"acme": nothing | wished}
