@@ -183,6 +183,17 @@ def load_rewriter(settings: Settings) -> ChatRewriter | None:
     return ChatRewriter(client, secret=_secret(settings), timeout_ms=settings.rewrite_timeout_ms)
 
 
+def secret_problem(settings: Settings) -> str | None:
+    """Return why processes that share a catalog share no prefix cache of their vLLM servers, or None."""
+    asks_servers = settings.rerank_url or settings.rewrite_url or any(each.urls for each in settings.rerank_also)
+    if settings.cache_secret or settings.catalog_url is None or not asks_servers:
+        return None
+    return (
+        "WINNOW_CACHE_SECRET is not set: each service on this catalog has a secret of its own, so model servers "
+        "compute again what they computed for another one, and after each restart. Set the same secret for all services"
+    )
+
+
 def _secret(settings: Settings) -> bytes:
     return settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
 

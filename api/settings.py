@@ -219,6 +219,9 @@ class Settings:
         3_000, whole(1, TIMEOUT_MS_MAX), "Time limit of that model in milliseconds, at most half of what is left of a "
         "request's.", "MS", MODELS
     )
+    drain_seconds: int = _setting(0, pause, "Seconds after SIGTERM in which the service answers but is not ready, so "
+        "that balancers turn away from it.", "SECONDS")
+    stop_seconds: int = _setting(5, pause, "Seconds for requests in progress when the service stops.", "SECONDS")
     fold_chunks: int = _setting(
         10_000, chunks, "Number of unindexed changes (chunks written or removed) after which the "
         "service rebuilds the index in the background; 0 makes each write rebuild it and wait.", "N", INDEX

@@ -72,6 +72,8 @@ def log_config(settings: Settings) -> dict[str, Any]:
     "depth",
     "chunk_tokens",
     "timeout_ms",
+    "drain_seconds",
+    "stop_seconds",
     "replay_seconds",
     "fold_chunks",
     "fold_seconds",
@@ -165,7 +167,14 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: 
     with exporting(export) as provider:
         announce = _Announcement(terminal, _url(bound), settings)
         app = create_app(parts, announce=announce, spawned=spawned, tracer_provider=provider, page_ahead=True)
-        server = Server(app, log_config=log_config(settings), connections=Connections(most))
+        server = Server(
+            app,
+            log_config=log_config(settings),
+            connections=Connections(most),
+            drain_seconds=settings.drain_seconds,
+            stop_seconds=settings.stop_seconds,
+            stopping=app.state.readiness.stop,
+        )
         server.run(sockets=[bound])
     if not server.started:
         raise typer.Exit(Exit.FAILED)  # the reason has been logged

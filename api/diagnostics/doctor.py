@@ -19,7 +19,7 @@ from winnow.api.collections.index_device import index_device
 from winnow.api.diagnostics.model_answers import ModelAnswers, ask_server, embedder_answers, reranker_answers
 from winnow.api.diagnostics.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from winnow.api.formatting import counted
-from winnow.api.model_loading import load_embedding, load_reranker
+from winnow.api.model_loading import load_embedding, load_reranker, secret_problem
 from winnow.api.reranker_choice import QWEN, RerankerForm, find_reranker, form_of, template_of
 from winnow.api.schemas.doctor import DoctorResponse, folder_use_response
 from winnow.api.search.rerankers import each_alone, settings_by_name
@@ -92,6 +92,7 @@ async def examined(settings: Settings) -> Examination:
             _door(settings),
             index_device_found(settings),
             *quantization_found(settings),
+            *secret_found(settings),
             *embedder.findings,
             _names(settings),
             *(finding for each in rerankers for finding in each.findings),
@@ -200,6 +201,13 @@ def quantization_found(settings: Settings) -> Iterator[Finding]:
     else:
         said = f"{settings.quantization} by vLLM {found.version} on {found.machine.said}"
         yield Finding(what="quantization", found=said)
+
+
+def secret_found(settings: Settings) -> Iterator[Finding]:
+    """Report a secret that services on one catalog should share. Without it they answer all the same."""
+    problem = secret_problem(settings)
+    if problem is not None:
+        yield Finding(what="cache secret", found=problem)
 
 
 async def _embedder(settings: Settings) -> Examination:

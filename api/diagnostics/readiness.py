@@ -30,6 +30,7 @@ from winnow.retrieval.vllm.replica import ReplicaReport, Standing
 SERVERS_SECONDS_MAX: Final = 10.0  # afterwards the service starts without the servers that have not passed their check
 DISK_SECONDS: Final = 5.0  # minimum seconds for which a result of reading the disk is cached
 DISK_SHARE: Final = 0.001  # of the time, per collection; a check takes some ms
+STOPPING: Final = "the service is stopping"
 LOOK_SECONDS: Final = 0.5  # seconds between two checks of readiness
 
 log = logging.getLogger(__name__)
@@ -57,11 +58,16 @@ class Readiness:
         self._spawned = spawned
         self._probed: tuple[Probed, ...] = ()
         self._problems: list[str] = ["the models have not been probed yet"]  # of the models in this process
+        self._is_stopping = False
         self._looked_at: dict[tuple[str, str], tuple[float, str | None]] = {}  # cached until when, and the result
 
     @property
     def is_ready(self) -> bool:
         return not self.problems
+
+    def stop(self) -> None:
+        """Be ready no more, so that balancers send new requests elsewhere."""
+        self._is_stopping = True
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -69,6 +75,7 @@ class Readiness:
         served = (_problem_of(pool.report()) for pool in self._parts.pools)
         folder = self._parts.disk.problem()
         return (self._spawned.problems if self._spawned else ()) or (
+            *((STOPPING,) if self._is_stopping else ()),
             *((folder,) if folder else ()),
             *self._problems,
             *(problem for problem in served if problem),

@@ -58,6 +58,7 @@ from winnow.api.http.routes.stability_alerts import router as stability_alerts
 from winnow.api.http.routes.webhooks import router as webhooks
 from winnow.api.mcp.mounted import MountedMcp
 from winnow.api.mcp.mounted import is_installed as mcp_is_installed
+from winnow.api.model_loading import secret_problem
 from winnow.retrieval.disk_causes import FULL
 from winnow.retrieval.errors import WinnowError, WriteFailed
 from winnow.retrieval.tracing import TracerProvider, request_id
@@ -179,6 +180,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.announce(readiness)
 
     parts = app.state.parts
+    unshared = secret_problem(parts.settings) if spawned is None else None
+    if unshared is not None:
+        log.warning("%s", unshared)
     async with (
         closing_pools(*parts.pools, parts.conversations.rewriter),
         parts.folding.running(),

@@ -1,7 +1,9 @@
 """The server of `winnow serve`: uvicorn, with limits on connections, time and log.
 
 Rule 1: connections stay below the limit of file descriptors, which is raised to the system's maximum at start.
-Rule 2: refused requests, and connections that cannot be accepted, are logged at a limited rate; the rest is counted.
+Rule 2: SIGTERM drains: the service says that it is not ready, continues to answer for a while, closing each connection
+with its answer, then accepts no more and finishes what is in progress. SIGINT, or a second SIGTERM, skips the pause.
+Rule 3: refused requests, and connections that cannot be accepted, are logged at a limited rate; the rest is counted.
 """
 
 from __future__ import annotations
@@ -11,9 +13,13 @@ import errno
 import gc
 import logging
 import resource
+import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
 from functools import partial
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -23,11 +29,12 @@ from winnow.api.http.log_rate import Sparing
 from winnow.api.http.protocol import BoundedProtocol, Turns
 from winnow.retrieval.limits import CONNECTIONS_MAX
 
-GRACE_SECONDS: Final = 5  # for requests in progress when the service stops
 ACCEPTED_AT_ONCE: Final = 16  # connections per round of the event loop, for which requests in progress wait
 BACKLOG: Final = 2_048  # connections waiting to be accepted
 DESCRIPTORS_WITHOUT_LIMIT: Final = 65_536  # used if the system sets no limit
 SHARE_OF_DESCRIPTORS: Final = 0.75  # for connections; the rest is for files, databases and model servers
+SETTLE_SECONDS: Final = 0.3  # after draining, for requests that were sent before the port was closed
+CLOSING: Final = (b"connection", b"close")
 SWITCH_SECONDS: Final = 0.001  # maximum time a thread holds Python's lock; a fifth of Python's default
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -55,8 +62,24 @@ def connections_max(descriptors: int) -> int:
 class Server(uvicorn.Server):
     """Runs until it is asked to stop."""
 
-    def __init__(self, app: Any, *, log_config: dict[str, Any] | None = None, connections: Connections) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        log_config: dict[str, Any] | None = None,
+        connections: Connections,
+        drain_seconds: int = 0,
+        stop_seconds: int = 5,
+        stopping: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Drain for `drain_seconds` after SIGTERM, and give requests in progress `stop_seconds` after that.
+
+        `stopping` is called as soon as a signal arrives, before anything else changes.
+        """
         self.connections = connections
+        self._drain_seconds = drain_seconds
+        self._stopping = stopping
+        self._drained_at: float | None = None  # time.monotonic() when draining ends; None: not draining
         protocol: Any = partial(BoundedProtocol, connections=connections, turns=Turns())
         super().__init__(
             uvicorn.Config(
@@ -65,7 +88,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 log_config=log_config,
                 server_header=False,
-                timeout_graceful_shutdown=GRACE_SECONDS,
+                timeout_graceful_shutdown=stop_seconds,
                 lifespan="on",
                 backlog=ACCEPTED_AT_ONCE,  # asyncio accepts this many in a row
             )
@@ -80,10 +103,31 @@ class Server(uvicorn.Server):
             each.listen(BACKLOG)
         gc.freeze()  # what is loaded stays: no collection looks through it again
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._stopping()
+        if sig != signal.SIGTERM or not self._drain_seconds or self._drained_at is not None:
+            super().handle_exit(sig, frame)
+            return
+        self._drained_at = time.monotonic() + self._drain_seconds
+        self.config.encoded_headers.append(CLOSING)  # of which uvicorn makes the default headers once a second
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSING]
+
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:  # about once a second
             self.connections.sweep()
+        if self._drained_at is not None and time.monotonic() >= self._drained_at:
+            self.should_exit = True
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._drained_at is not None:
+            for each in self.servers:
+                each.close()
+            for bound in sockets or []:
+                bound.close()
+            log.warning("no more connections are accepted, after %d s of draining", self._drain_seconds)
+            await asyncio.sleep(SETTLE_SECONDS)
+        await super().shutdown(sockets=sockets)
 
     def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Handle errors of asyncio, which repeats endlessly that there are no file descriptors."""

@@ -1,0 +1,126 @@
+"""SIGTERM: not ready first, then a pause in which all is answered, then no new connection; what runs is finished."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.wire_service import Wire, head
+from winnow.api.http.connections import Connections
+from winnow.api.http.server import BACKLOG, Server
+
+DRAIN_SECONDS = 1
+
+
+class Service:
+    """Answers "ready" or "stopping"; /slow only when it is let go."""
+
+    def __init__(self) -> None:
+        self.state = b"ready"
+        self.asked_slowly, self.may_go_on = threading.Event(), threading.Event()
+
+    def stop(self) -> None:
+        self.state = b"stopping"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for each in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{each}.complete"})
+            return
+        if scope["path"] == "/slow":
+            self.asked_slowly.set()
+            await asyncio.to_thread(self.may_go_on.wait, 10)
+        body = self.state
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def running(service: Service, *, drain_seconds: int = DRAIN_SECONDS) -> Iterator[tuple[Server, int, threading.Thread]]:
+    bound = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    port = bound.getsockname()[1]
+    server = Server(service, connections=Connections(), drain_seconds=drain_seconds, stopping=service.stop)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield server, port, thread
+    finally:
+        service.may_go_on.set()
+        server.should_exit = True
+        thread.join()
+
+
+def is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_requests_are_answered_until_the_port_closes(caplog: pytest.LogCaptureFixture) -> None:
+    """Old connections and new ones; each answer tells the balancer to leave the connection."""
+    service = Service()
+    with running(service) as (server, port, thread):
+        kept = Wire(port, head("GET", "/"))
+        status, headers, body = kept.answer()
+        assert (status, headers.get("connection"), body) == (200, None, b"ready")
+        server.handle_exit(signal.SIGTERM, None)
+        began = time.monotonic()
+        kept.send(head("GET", "/"))
+        for wire in (kept, Wire(port, head("GET", "/"))):
+            status, headers, body = wire.answer()
+            assert (status, headers.get("connection"), body) == (200, "close", b"stopping")
+            assert wire.is_closed()
+        assert not is_refused(port)
+        assert time.monotonic() - began < DRAIN_SECONDS
+        thread.join(10)
+        assert time.monotonic() - began > DRAIN_SECONDS
+        assert is_refused(port)
+    assert f"after {DRAIN_SECONDS} s of draining" in caplog.text
+
+
+def test_a_request_in_progress_is_finished() -> None:
+    """Although it lasts longer than the pause."""
+    service = Service()
+    with running(service) as (server, port, thread):
+        slow = Wire(port, head("GET", "/slow"))
+        assert service.asked_slowly.wait(10)
+        server.handle_exit(signal.SIGTERM, None)
+        while not is_refused(port):
+            time.sleep(0.02)
+        assert thread.is_alive()
+        service.may_go_on.set()
+        assert slow.answer()[0] == 200
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_skips_the_pause(second: signal.Signals) -> None:
+    with running(Service(), drain_seconds=60) as (server, _port, thread):
+        server.handle_exit(signal.SIGTERM, None)
+        server.handle_exit(second, None)
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_ctrl_c_does_not_pause() -> None:
+    service = Service()
+    with running(service, drain_seconds=60) as (server, _port, thread):
+        server.handle_exit(signal.SIGINT, None)
+        thread.join(10)
+        assert not thread.is_alive()
+        assert service.state == b"stopping"
