@@ -76,7 +76,8 @@ def test_promtool_accepts_the_rules_and_each_alert_fires_and_stays_quiet(tmp_pat
     (tmp_path / "alerts.yml").write_text(yaml.safe_dump({"groups": [{"name": "winnow-alerts", "rules": never}]}))
     with pytest.raises(AssertionError) as failed:
         promtool("test", "rules", str(tmp_path / "rules_test.yml"))
-    assert set(re.findall(r"alertname: ?(\w+)", str(failed.value))) == {each["alert"] for each in ALERTS}
+    named = set(re.findall(r"alertname: ?(\w+)", str(failed.value)))  # and pieces of names: promtool's lines may mix
+    assert named >= {each["alert"] for each in ALERTS}
 
 
 def test_each_alert_has_two_cases_and_a_runbook() -> None:
