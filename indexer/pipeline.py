@@ -217,4 +217,6 @@ class _Run:
             files=account.files,
             notes=list(account.notes),
             not_pruned=self.not_pruned,
+            vectors=self.store.vector_format,
+            cosine_loss=tally.cosine_loss,
         )

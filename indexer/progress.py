@@ -10,7 +10,7 @@ from typing import Protocol
 from winnow.indexer.batches import Step
 from winnow.indexer.changes import Change
 from winnow.indexer.job import State
-from winnow.indexer.report import IndexReport
+from winnow.indexer.report import IndexReport, largest_loss
 from winnow.indexer.writer import UpsertReport
 
 
@@ -91,6 +91,7 @@ class Tally:
     chunks: int = 0
     tokens: int = 0
     truncated: int = 0
+    cosine_loss: float | None = None
 
     def before_step(self) -> None:
         """Called before each read. Writing begins at the last call before the first step that writes."""
@@ -106,6 +107,7 @@ class Tally:
             self.chunks += upsert.chunks
             self.tokens += upsert.tokens
             self.truncated += upsert.truncated
+            self.cosine_loss = largest_loss(self.cosine_loss, upsert.cosine_loss)
             self.writing_ended = time.monotonic()
 
     @property

@@ -39,11 +39,18 @@ class IndexReport:
     notes: Sequence[str] = field(default_factory=list)  # guesses and omissions, as sentences
     not_pruned: str | None = None  # why nothing was pruned although it was requested
     engine: EngineReport | None = None  # of the workers; None: this process embedded, or a service
+    vectors: str | None = None  # their format in the collection; None: the service could not tell
+    cosine_loss: float | None = None  # by how much rounding can change a cosine of the written chunks; None: not at all
 
     @property
     def taken(self) -> int:
         """Documents of the corpus that are in the collection."""
         return self.added + self.changed + self.unchanged
+
+
+def largest_loss(*losses: float | None) -> float | None:
+    """Return the largest of these, leaving out None."""
+    return max((each for each in losses if each is not None), default=None)
 
 
 def peak_memory_bytes() -> int:

@@ -20,6 +20,7 @@ from winnow.retrieval.embed.embedder import Embedder, Passage, TakesTokens
 from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors, header_above, passage_of
 from winnow.retrieval.store.contract import Store
+from winnow.retrieval.store.vector_column import cosine_loss
 from winnow.retrieval.structure import place_spans
 
 _FIELDS_SHARE: Final = 2  # fields take at most half of a chunk
@@ -43,6 +44,7 @@ class EmbeddedWindow:
     chunks: int
     tokens: int
     truncated: int
+    cosine_loss: float | None  # as in `UpsertReport`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class UpsertReport:
     tokens: int  # computed by the embedder
     truncated: int  # chunks cut short by the embedder
     store_version: int  # the first version that shows them
+    cosine_loss: float | None  # by how much rounding can change a cosine of these chunks; None: they are not rounded
 
 
 class DocumentWriter:
@@ -112,6 +115,7 @@ class DocumentWriter:
             chunks=len(passages),
             tokens=embeddings.tokens,
             truncated=len(embeddings.truncated),
+            cosine_loss=cosine_loss(embeddings.vectors, self._store.vector_format),
         )
 
     async def commit(self, window: EmbeddedWindow, *, more_follows: bool = False) -> UpsertReport:
@@ -123,6 +127,7 @@ class DocumentWriter:
             tokens=window.tokens,
             truncated=window.truncated,
             store_version=version,
+            cosine_loss=window.cosine_loss,
         )
 
     def _field_lines(self, documents: Sequence[Document]) -> tuple[str, ...]:

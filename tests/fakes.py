@@ -43,6 +43,7 @@ from winnow.retrieval.search.recall import Recalled, RecallRequest, RecallTiming
 from winnow.retrieval.store.contract import LexicalHits, VectorBatch
 from winnow.retrieval.store.row_cache import RowCache
 from winnow.retrieval.structure import UNPLACED, Placed, place_spans
+from winnow.retrieval.vector_format import VectorFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,10 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._next_number = 0
         self._newest = MemorySnapshot(version=1, documents=MappingProxyType({}), stored=MappingProxyType({}))
+
+    @property
+    def vector_format(self) -> VectorFormat:
+        return VectorFormat.FLOAT32
 
     def snapshot(self) -> MemorySnapshot:
         return self._newest

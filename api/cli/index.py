@@ -37,6 +37,7 @@ from winnow.indexer.readers.default_excludes import DEFAULT_EXCLUDES
 from winnow.indexer.sandbox.limits import MEMORY_DEFAULT, SECONDS_DEFAULT, ParseLimits
 from winnow.retrieval.errors import UnavailableError, WriteFailed
 from winnow.retrieval.tenancy import DEFAULT_TENANT
+from winnow.retrieval.vector_format import VectorFormat
 
 if TYPE_CHECKING:
     from winnow.api.collections.requirements import Requirements
@@ -75,6 +76,15 @@ AllowRejects = Annotated[
 RerankerName = Annotated[
     str | None,
     typer.Option("--reranker", metavar="NAME", help="Configured reranker of the collection (new collections only)."),
+]
+VectorsFormat = Annotated[
+    VectorFormat | None,
+    typer.Option(
+        "--vectors",
+        help="How vectors are stored (new collections only): float32 by default; float16 takes half the room and moves "
+        "a cosine by less than 0.0005.",
+        show_default=False,
+    ),
 ]
 IdField = Annotated[str | None, _field("the id", "the first of _id, id, docid, doc_id, pid, else url")]
 TextField = Annotated[str | None, _field("the text", "the first of text, contents, content, body, passage")]
@@ -177,6 +187,7 @@ def index(
     rerank_field_tokens: RerankFieldTokens = None,
     embed_fields: EmbedFields = None,
     embed_field_tokens: EmbedFieldTokens = None,
+    vectors: VectorsFormat = None,
     id_field: IdField = None,
     text_field: TextField = None,
     title_field: TitleField = None,
@@ -213,6 +224,7 @@ def index(
         reranker=reranker,
         rerank_fields=parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens),
         embed_fields=parse_fields("--embed-fields", embed_fields, embed_field_tokens),
+        vectors=vectors,
     )
     named = _fields(fields_file, id_=id_field, text=text_field, title=title_field, url=url_field, id_from=id_from)
     limits = ParseLimits(seconds=parse_seconds, memory_mb=parse_memory)

@@ -93,4 +93,8 @@ def _sentences(collection: str, report: IndexReport) -> list[str]:
             f"{duration(report.seconds)}: {report.documents_per_second:.1f} documents/s, "
             f"{amount(report.tokens_per_second)} tokens/s, peak memory {report.peak_memory_bytes / 2**20:,.0f} MB."
         )
+    if report.cosine_loss is not None:
+        sentences.append(
+            f"Vectors are stored as {report.vectors}, which moves no cosine by more than {report.cosine_loss:.6f}."
+        )
     return sentences

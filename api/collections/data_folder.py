@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from winnow.api.collections import pairing
 from winnow.api.collections.catalog import Catalog
+from winnow.api.collections.described import Described
 from winnow.api.collections.embed_fields import changing_embed_fields
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
 from winnow.retrieval.catalog.collections import KEEP, KEEP_FIELDS, Choice, Collection, FieldsChange, Keep
@@ -34,23 +35,9 @@ from winnow.retrieval.records import Collapse
 from winnow.retrieval.store.fence import fence_successor
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, Actor, TenantName
+from winnow.retrieval.vector_format import VectorFormat
 
 BUSY_SECONDS_MAX: Final = 5.0  # maximum wait of a short write for another process; an index run takes longer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """A collection and its size."""
-
-    collection: Collection
-    documents: int | None  # None, like all that follows, if it cannot be read
-    chunks: int | None
-    attributes: Mapping[str, str] | None  # for filters, with types; None: known only after reading everything
-    store_version: int | None
-    word_rules: (
-        int | None
-    )  # version of the rules for splitting words: that of retrieval/lexical/words.py, or an older one
-    problem: str | None = None  # what prevents reading or writing it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +130,7 @@ class DataFolder:
                 attributes=None,
                 store_version=None,
                 word_rules=None,
+                vectors=None,
                 problem=problem or error.message,
             )
         return Described(
@@ -152,6 +140,7 @@ class DataFolder:
             attributes=snapshot.attributes() if snapshot.has_attribute_columns else None,
             store_version=snapshot.version,
             word_rules=snapshot.word_rules,
+            vectors=snapshot.vector_format,
             problem=problem,
         )
 
@@ -166,8 +155,10 @@ class DataFolder:
         """Describe the tenant's collections, by name."""
         return [self.describe(collection) for collection in self.catalog.collections.of_tenant(tenant)]
 
-    def make(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
-        """Create a collection. The catalog's row, the commitment, is written last.
+    def make(
+        self, collection: Collection, *, vectors: VectorFormat = VectorFormat.FLOAT32, by: Actor = COMMAND_LINE
+    ) -> None:
+        """Create a collection. The catalog's row, the commitment, is written last. The store has the `vectors` format.
 
         Raises `CollectionExists`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
         """
@@ -184,7 +175,7 @@ class DataFolder:
                 for left in reversed(folder.contents[1:]):  # left by a killed process, or by such a fold
                     remove(left)
             write_facts(folder, CollectionFacts.of(collection))
-            LanceStore.create(folder.corpus, dimension=collection.embedder.dimension, lease=lease)
+            LanceStore.create(folder.corpus, dimension=collection.embedder.dimension, vectors=vectors, lease=lease)
             self.catalog.collections.add(collection, by=by)
             self.require_unmoved()
 

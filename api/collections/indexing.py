@@ -24,6 +24,7 @@ from winnow.retrieval.generation.pointer import current_name
 from winnow.retrieval.index.planner import IndexWish
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
+from winnow.retrieval.vector_format import VectorFormat
 
 FOLD_SECONDS_MAX: Final = (
     60.0  # maximum wait at the end of a run for a service that is folding; unindexed chunks are found anyway
@@ -64,8 +65,9 @@ class Indexing:
                 reranker=required.reranker,
                 rerank_fields=required.rerank_fields.of(NO_CHOICE),
                 embed_fields=required.embed_fields.of(NO_CHOICE),
+                vectors=required.vectors or VectorFormat.FLOAT32,
             )
-        required.check(opened.collection)
+        required.check(opened.collection, opened.store.vector_format)
         return opened
 
     async def run(

@@ -23,6 +23,7 @@ from winnow.indexer.chunking import Chunker
 from winnow.indexer.corpus import Entry, Place, Record, Refused, Reject, check_entries, make_entry
 from winnow.indexer.decoding.encodings import to_utf8
 from winnow.indexer.decoding.json_values import parse_record
+from winnow.indexer.report import largest_loss
 from winnow.indexer.writer import DocumentWriter
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.quotas import Held
@@ -40,6 +41,7 @@ from winnow.retrieval.records import AS_RANKED, Diversity, Document, JsonValue
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 from winnow.retrieval.tracing import stage
+from winnow.retrieval.vector_format import VectorFormat
 
 COMMIT_DOCUMENTS: Final = 64  # documents; a few seconds of embedding on a CPU, the most that an error costs
 DELTA_CHUNKS_MAX: Final = 10_000  # chunks compared outside the index; 1 ms at 384 dimensions, and a second to fold
@@ -62,6 +64,7 @@ class Upserted:
     bytes: int  # UTF-8, of written titles and texts
     rejects: tuple[Reject, ...]
     store_version: int | None  # the version with all of it; None if nothing was written
+    cosine_loss: float | None  # the largest of the commits (indexer/writer.py)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +121,7 @@ class Ingest:
         rerank_fields: FieldChoice = NO_CHOICE,
         embed_fields: FieldChoice = NO_CHOICE,
         diversity: Diversity = AS_RANKED,
+        vectors: VectorFormat = VectorFormat.FLOAT32,
         by: Actor = COMMAND_LINE,
     ) -> OpenCollection:
         """Create an empty collection. Blocks. The caller has checked reranker and fields.
@@ -140,7 +144,7 @@ class Ingest:
             embed_fields=embed_fields,
             diversity=diversity,
         )
-        self._disk.make(collection, by=by)
+        self._disk.make(collection, vectors=vectors, by=by)
         return self._collections.get(tenant, name)
 
     async def looked(self, look: Callable[[], Looked]) -> Looked:
@@ -202,6 +206,7 @@ class Ingest:
             bytes=sum(map(_bytes_of, fresh)),
             rejects=tuple(entry for entry in entries if isinstance(entry, Reject)),
             store_version=reports[-1].store_version if reports else None,
+            cosine_loss=largest_loss(*(report.cosine_loss for report in reports)),
         )
 
     async def drop(

@@ -9,6 +9,7 @@ from winnow.api.collections.embed_fields import fields_said, other_fields_refuse
 from winnow.retrieval.catalog.collections import KEEP_FIELDS, FieldsChange
 from winnow.retrieval.document_fields import FieldChoice
 from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.vector_format import VectorFormat
 
 
 class Made(Protocol):
@@ -38,14 +39,23 @@ class Requirements:
     reranker: str | None = None
     rerank_fields: FieldsChange = KEEP_FIELDS
     embed_fields: FieldsChange = KEEP_FIELDS
+    vectors: VectorFormat | None = None
 
-    def check(self, made: Made) -> None:
-        """Raises `InvalidRequest` if the collection has another chunk size, reranker or other fields."""
+    def check(self, made: Made, vectors: VectorFormat | None) -> None:
+        """Check a collection whose store has this format; None: that is not known.
+
+        Raises `InvalidRequest` if the collection has another chunk size, reranker, format or other fields.
+        """
         name = made.name
         if self.chunk_tokens is not None and self.chunk_tokens != made.chunk_tokens:
             raise InvalidRequest(
                 f"{name} has chunks of up to {made.chunk_tokens} tokens, not {self.chunk_tokens}; remove it first, or "
                 "use another"
+            )
+        if self.vectors is not None and vectors is not None and self.vectors != vectors:
+            raise InvalidRequest(
+                f"{name} stores its vectors as {vectors}, which cannot be changed; index the corpus into another "
+                f"collection with --vectors {self.vectors}"
             )
         if self.reranker is not None and self.reranker != made.reranker:
             raise InvalidRequest(

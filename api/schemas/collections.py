@@ -14,7 +14,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from winnow.api.collections.data_folder import DataFolder, Described
+from winnow.api.collections.data_folder import DataFolder
+from winnow.api.collections.described import Described
 from winnow.api.collections.disk_use import CollectionUse
 from winnow.api.collections.ingest import Emptied, Upserted
 from winnow.api.fields import (
@@ -50,10 +51,16 @@ from winnow.retrieval.limits import (
 )
 from winnow.retrieval.records import Diversity, Document
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
+from winnow.retrieval.vector_format import VectorFormat
 
 REQUIRE_HELP: Final = (
     "Whether searches are refused while the collection's reranker reads no instruction. Searches with `rerank: false` "
     "are answered."
+)
+
+VECTORS_HELP: Final = (
+    "How vectors are stored: float32, or float16 in half the room. Searches then compute with rounded vectors, which "
+    "moves a cosine by less than 0.0005. Cannot be changed."
 )
 
 
@@ -71,6 +78,7 @@ class CollectionBody(Strict):
     reranker: RerankerName | None = Field(
         default=None, description="Name of a configured reranker. null or left out: the service's default."
     )
+    vectors: VectorFormat = Field(default=VectorFormat.FLOAT32, description=VECTORS_HELP)
     demote_query_echo: StrictBool = Field(default=False, description=DEMOTE_HELP)
     require_instruction: StrictBool = Field(default=False, description=REQUIRE_HELP)
     rerank_fields: FieldNames | None = Field(default=None, description=RERANK_HELP)
@@ -139,6 +147,9 @@ class CollectionResponse(JsonObject):
     name: str
     embedder: EmbedderResponse
     chunk_tokens: Annotated[int, Field(description="Maximum tokens per chunk.")]
+    vectors: Annotated[
+        VectorFormat | None, Field(description="How vectors are stored. null if the collection cannot be read.")
+    ]
     instruction: Annotated[str | None, Field(description="null means the tenant's default.")]
     reranker: Annotated[str | None, Field(description="null means the service's default.")]
     demote_query_echo: bool
@@ -207,6 +218,13 @@ class UpsertResponse(JsonObject):
     rejected: list[RejectedResponse]
     store_version: Annotated[int | None, Field(description="null if nothing was written.")]
     tokens: Annotated[int, Field(description="Tokens computed by the embedder.")]
+    cosine_loss: Annotated[
+        float | None,
+        Field(
+            description="By how much rounding to float16 can change the cosine of a written chunk with any query. null "
+            "if vectors are float32, or nothing was written."
+        ),
+    ]
 
 
 class DocumentResponse(JsonObject):
@@ -290,6 +308,7 @@ def collection_response(described: Described, disk: CollectionUse | None = None)
             "dimension": collection.embedder.dimension,
         },
         "chunk_tokens": collection.chunk_tokens,
+        "vectors": described.vectors,
         "instruction": collection.instruction,
         "reranker": collection.reranker,
         "demote_query_echo": collection.demote_query_echo,
@@ -324,6 +343,7 @@ def upsert_response(collection: str, upserted: Upserted) -> UpsertResponse:
         "rejected": [_rejected(each) for each in upserted.rejects],
         "store_version": upserted.store_version,
         "tokens": upserted.tokens,
+        "cosine_loss": upserted.cosine_loss,
     }
 
 

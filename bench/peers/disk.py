@@ -1,6 +1,6 @@
 """Measures winnow's disk by part: right after indexing, and at rest. Bytes a chunk, as the service tells them.
 
-    python -m bench.peers.disk [--chunks 20000] [--folder FOLDER]
+    python -m bench.peers.disk [--chunks 20000] [--vectors float16] [--folder FOLDER]
 
 At rest is once a running service, without a write, has removed what nothing reads any more: after four minutes.
 """
@@ -26,9 +26,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chunks", type=int, default=20_000)
     parser.add_argument("--folder", type=Path, help="for the data folder; a temporary one by default")
+    parser.add_argument("--vectors", choices=("float32", "float16"), default="float32")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        material = material_of(asked.folder or Path(temporary), count=asked.chunks)
+        material = material_of(asked.folder or Path(temporary), count=asked.chunks, vectors=asked.vectors)
         chunks = len(material.ids)
         with winnow_server(material) as server:
             print("after indexing: " + _as_text(by_part(server), chunks), flush=True)

@@ -46,7 +46,7 @@ class Material:
         (folder / "texts.json").write_text(json.dumps(self.texts), "utf-8")
 
 
-def material_of(folder: Path, *, count: int) -> Material:
+def material_of(folder: Path, *, count: int, vectors: str = "float32") -> Material:
     """Index `count` chunks with winnow, and take their vectors from its store."""
     corpus, data = folder / "corpus.jsonl", folder / "winnow"
     with corpus.open("w", encoding="utf-8") as file:
@@ -54,7 +54,11 @@ def material_of(folder: Path, *, count: int) -> Material:
             document = {"id": str(place), "text": text, "metadata": {"group": place % GROUPS}}
             file.write(json.dumps(document) + "\n")
     command = [sys.executable, "-m", "winnow.api.cli", "index", str(corpus), "--collection", COLLECTION]
-    subprocess.run([*command, "--data", str(data), "--json", "--chunk-tokens", "512"], check=True, stdout=sys.stderr)
+    subprocess.run(
+        [*command, "--data", str(data), "--json", "--chunk-tokens", "512", "--vectors", vectors],
+        check=True,
+        stdout=sys.stderr,
+    )
     return _read(data)
 
 

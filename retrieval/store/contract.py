@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
 from winnow.retrieval.store.row_cache import RowCache
+from winnow.retrieval.vector_format import VectorFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,11 @@ class Store(Protocol):
     and folders are synced). One process writes at a time; readers need no lock.
     Raises `WriteFailed`, `StoreCorrupt`.
     """
+
+    @property
+    def vector_format(self) -> VectorFormat:
+        """How vectors are stored. What is written is rounded to it; what is read is float32."""
+        ...
 
     def snapshot(self) -> StoreSnapshot:
         """Return the newest committed version. Cheap if nothing was written since the last call."""

@@ -11,6 +11,7 @@ from winnow.retrieval.store.checksums import is_of_words
 from winnow.retrieval.store.lance_errors import reading
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
 from winnow.retrieval.store.rows import WORDS_COLUMN
+from winnow.retrieval.store.vector_column import VECTOR_COLUMN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ def measure_store(snapshot: LanceSnapshot, path: Path) -> StoreUse:
         ids = {field.name(): field.id() for field in snapshot.dataset.lance_schema.fields()}
         stats: Any = snapshot.dataset.stats.data_stats()  # its stubs say that `fields` is one of them
         columns: dict[int, int] = {each.id: each.bytes_on_disk for each in stats.fields}
-    vectors, words = columns[ids["vector"]], columns.get(ids.get(WORDS_COLUMN, -1), 0)
+    vectors, words = columns[ids[VECTOR_COLUMN]], columns.get(ids.get(WORDS_COLUMN, -1), 0)
     used = index = replaced = 0
     for file in path.rglob("*"):
         name, size = file.relative_to(path).as_posix(), size_of(file)

@@ -49,6 +49,8 @@ from winnow.retrieval.store.rows import (
     present_columns,
     word_rules,
 )
+from winnow.retrieval.store.vector_column import VECTOR_COLUMN, vector_format, vectors_in
+from winnow.retrieval.vector_format import VectorFormat
 
 Made = TypeVar("Made")
 
@@ -93,12 +95,12 @@ class LanceSnapshot:
             numbers = batch["number"].to_numpy()
             newer = int(np.searchsorted(numbers, after, side="right"))
             if newer < len(numbers):
-                vectors = batch["vector"].flatten().to_numpy().reshape(len(numbers), -1)
+                vectors = vectors_in(batch[VECTOR_COLUMN])
                 yield VectorBatch(numbers=numbers[newer:], vectors=vectors[newer:])
 
     def _vector_batches(self, wanted: Collection[int]) -> Iterator[pa.RecordBatch]:
         batches: Iterator[pa.RecordBatch] = self.dataset.scanner(
-            columns=["number", "vector"],
+            columns=["number", VECTOR_COLUMN],
             fragments=[fragment for fragment in self.dataset.get_fragments() if fragment.fragment_id in wanted],
             scan_in_order=True,
             batch_size=VECTORS_PER_BATCH,
@@ -112,10 +114,9 @@ class LanceSnapshot:
         addresses = self._rows.addresses_of(np.asarray(numbers, dtype=np.int64))
         assert (addresses >= 0).all(), "these chunks are live. This is a bug."
         if not len(addresses):
-            return np.empty((0, self.dataset.schema.field("vector").type.list_size), dtype=np.float32)
+            return np.empty((0, self.dataset.schema.field(VECTOR_COLUMN).type.list_size), dtype=np.float32)
         unique, inverse = np.unique(addresses, return_inverse=True)
-        column = self._take(unique, ["vector"])["vector"].combine_chunks()
-        rows: Vectors = column.flatten().to_numpy().reshape(len(unique), -1)[inverse]
+        rows: Vectors = vectors_in(self._take(unique, [VECTOR_COLUMN])[VECTOR_COLUMN].combine_chunks())[inverse]
         return rows
 
     def chunks(self, numbers: Sequence[int], *, cache: RowCache | None = None) -> list[Chunk]:
@@ -180,6 +181,11 @@ class LanceSnapshot:
     def word_rules(self) -> int:
         """The word rules for texts and queries (retrieval/lexical/words.py)."""
         return word_rules(self.dataset.schema)
+
+    @property
+    def vector_format(self) -> VectorFormat:
+        """How the vectors are stored; they are read as float32."""
+        return vector_format(self.dataset.schema)
 
     def attributes(self) -> Mapping[str, str]:
         return describe_attributes(self._attributes.known)

@@ -5,8 +5,8 @@ both. Columns that the new rows need first are added, empty, by a commit before 
 Rule 2: everything that a commit names is on the disk before the commit, and the commit is on the disk before the caller
 hears of it. Lance itself syncs nothing, so the kernel may write a manifest before the data that it names.
 
-Vectors are stored as the float32 values that came in: recall then agrees with the oracle to the last bits, and a
-rebuilt index is identical. float16 would halve them, but the text of a chunk is as large as a vector of 384 dimensions.
+Vectors are stored as the float32 values that came in, unless the store was created for float16, which halves them
+(retrieval/store/vector_column.py). What is read is what is stored, so a rebuilt index is identical.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ from winnow.retrieval.store.rows import (
     table_of,
     word_rules,
 )
+from winnow.retrieval.vector_format import VectorFormat
 
 SMALL_FRAGMENTS_MAX: Final = 32  # of the tiny and of the small ones each; a fragment costs every scan about 0.1 ms
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it, copying the rest pays off
@@ -97,15 +98,30 @@ class LanceStore:
         self._writing = threading.Lock()
 
     @classmethod
-    def create(cls, path: Path, *, dimension: int, syncer: Syncer = DISK, lease: WriterLease = ONE_HOST) -> LanceStore:
-        """Create an empty store, complete an interrupted `create`, or open an existing store, in a folder."""
-        return cls.create_at(LocalPlace(path, syncer=syncer), dimension=dimension, lease=lease)
+    def create(
+        cls,
+        path: Path,
+        *,
+        dimension: int,
+        vectors: VectorFormat = VectorFormat.FLOAT32,
+        syncer: Syncer = DISK,
+        lease: WriterLease = ONE_HOST,
+    ) -> LanceStore:
+        """Create an empty store, complete an interrupted `create`, or open an existing store, whatever its format."""
+        return cls.create_at(LocalPlace(path, syncer=syncer), dimension=dimension, vectors=vectors, lease=lease)
 
     @classmethod
-    def create_at(cls, place: StorePlace, *, dimension: int, lease: WriterLease = ONE_HOST) -> LanceStore:
+    def create_at(
+        cls,
+        place: StorePlace,
+        *,
+        dimension: int,
+        vectors: VectorFormat = VectorFormat.FLOAT32,
+        lease: WriterLease = ONE_HOST,
+    ) -> LanceStore:
         """Like `create`, at any place."""
         if not place.is_created():
-            place.create(schema_of(dimension))
+            place.create(schema_of(dimension, vectors))
             cls.open_at(place, dimension=dimension, lease=lease).index_words()
             ChunkNumberSequence(place).start()
         return cls.open_at(place, dimension=dimension, lease=lease)
@@ -133,6 +149,10 @@ class LanceStore:
     def snapshot(self) -> LanceSnapshot:
         return self._commits.newest()
 
+    @property
+    def vector_format(self) -> VectorFormat:
+        return self.snapshot().vector_format
+
     def replace(self, documents: Sequence[EmbeddedDocument], *, more_follows: bool = False) -> int:
         ids = [embedded.document.id for embedded in documents]
         assert len(set(ids)) == len(ids) > 0, "different documents, at least one. This is a bug."
@@ -150,6 +170,7 @@ class LanceStore:
                 documents,
                 first_number=self._numbers.take(count),
                 dimension=self._dimension,
+                vectors=self._commits.base.vector_format,
                 known=known_attributes(schema),
                 has_words=WORDS_COLUMN in schema.names,
             )

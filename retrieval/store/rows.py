@@ -20,7 +20,9 @@ from winnow.retrieval.filters.attributes import (
 )
 from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE, analyse
 from winnow.retrieval.records import Chunk, Document, EmbeddedDocument, Part, Piece, header_above, is_text, passage_head
+from winnow.retrieval.store.vector_column import VECTOR_COLUMN, vector_array, vector_field
 from winnow.retrieval.structure import place_spans, placed_of, structure_json, texts_of
+from winnow.retrieval.vector_format import VectorFormat
 
 STRUCTURE_COLUMN: Final = "structure"  # JSON of a chunk's part (retrieval/structure.py); null without one
 _STRUCTURE_FIELD: Final = pa.field(STRUCTURE_COLUMN, pa.large_string(), metadata={"lance-encoding:compression": "zstd"})
@@ -32,9 +34,10 @@ PIECE_COLUMNS: Final = ["number", "document_id", "start", "end", "text", STRUCTU
 
 _FORMAT_KEY: Final = b"winnow.format"
 _FORMAT: Final = b"3"  # of the columns below; a table of another format is refused
+_WITH_FLOAT16: Final = b"4"  # the same with vectors in float16, which an earlier winnow could not write
 _WITHOUT_WORDS: Final = b"2"  # the format before: without the column of words
 _WITHOUT_ATTRIBUTES: Final = b"1"  # the format before that: also without attribute columns
-_FORMATS: Final = frozenset({_FORMAT, _WITHOUT_WORDS, _WITHOUT_ATTRIBUTES})
+_FORMATS: Final = frozenset({_FORMAT, _WITH_FLOAT16, _WITHOUT_WORDS, _WITHOUT_ATTRIBUTES})
 
 WORDS_COLUMN: Final = (
     "words"  # output of `analyse` for title, headings, header and text; lexical search reads only this
@@ -46,7 +49,7 @@ _WORDS_FIELD: Final = pa.field(
 )
 
 
-def schema_of(dimension: int) -> pa.Schema:
+def schema_of(dimension: int, vectors: VectorFormat = VectorFormat.FLOAT32) -> pa.Schema:
     """Return the schema. Texts are large_strings: a long document's metadata, repeated per chunk, may exceed 2 GB."""
     return pa.schema(
         [
@@ -60,10 +63,10 @@ def schema_of(dimension: int) -> pa.Schema:
             pa.field("url", pa.large_string()),
             pa.field("metadata", pa.large_string(), nullable=False),  # JSON
             pa.field("content_hash", pa.large_string()),  # of the document; only in its first chunk
-            pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
+            vector_field(dimension, vectors),
             _WORDS_FIELD,
         ],
-        metadata={_FORMAT_KEY: _FORMAT},
+        metadata={_FORMAT_KEY: _FORMAT if vectors is VectorFormat.FLOAT32 else _WITH_FLOAT16},
     )
 
 
@@ -84,7 +87,7 @@ def has_attributes(schema: pa.Schema) -> bool:
 
 def word_rules(schema: pa.Schema) -> int:
     """Return the word rules of this store (retrieval/lexical/words.py)."""
-    return WORD_RULES if schema.metadata[_FORMAT_KEY] == _FORMAT else WORD_RULES_BEFORE
+    return WORD_RULES if schema.metadata[_FORMAT_KEY] in {_FORMAT, _WITH_FLOAT16} else WORD_RULES_BEFORE
 
 
 def words_schema() -> pa.Schema:
@@ -141,9 +144,9 @@ def attribute_table(metadata: Sequence[str], known: Collection[Attribute] = ()) 
 
 def require_schema(found: pa.Schema, dimension: int, origin: str) -> None:
     """Raise `StoreCorrupt` for a table that is not ours, `ModelMismatch` for vectors of another dimension."""
-    if (found.metadata or {}).get(_FORMAT_KEY) not in _FORMATS or "vector" not in found.names:
+    if (found.metadata or {}).get(_FORMAT_KEY) not in _FORMATS or VECTOR_COLUMN not in found.names:
         raise StoreCorrupt(f"{origin} is not a corpus that this version of winnow can read")
-    stored = found.field("vector").type.list_size
+    stored = found.field(VECTOR_COLUMN).type.list_size
     if stored != dimension:
         raise ModelMismatch(f"{origin} holds vectors of {stored} dimensions, but the model makes {dimension}")
 
@@ -153,6 +156,7 @@ def table_of(
     *,
     first_number: int,
     dimension: int,
+    vectors: VectorFormat = VectorFormat.FLOAT32,
     known: Collection[Attribute] = (),
     has_words: bool = True,
 ) -> pa.Table:
@@ -160,12 +164,12 @@ def table_of(
 
     `known` are the attributes that already have a column; `has_words` tells whether there is a column of words.
     """
-    schema = schema_of(dimension)
+    schema = schema_of(dimension, vectors)
     if not has_words:
         schema = schema.remove(schema.get_field_index(WORDS_COLUMN))
     if any(embedded.document.parts for embedded in documents):
         schema = schema.append(_STRUCTURE_FIELD)
-    columns: dict[str, list[Any]] = {name: [] for name in schema.names if name not in {"number", "vector"}}
+    columns: dict[str, list[Any]] = {name: [] for name in schema.names if name not in {"number", VECTOR_COLUMN}}
     for embedded in documents:
         document = embedded.document
         metadata = json.dumps(document.metadata)
@@ -185,12 +189,12 @@ def table_of(
                 columns[WORDS_COLUMN].append(_words(title_words, place.part, span.start, columns["text"][-1]))
             if STRUCTURE_COLUMN in columns:
                 columns[STRUCTURE_COLUMN].append(structure_json(place))
-    vectors = np.concatenate([embedded.vectors for embedded in documents]).astype(np.float32, copy=False)
-    assert vectors.shape[1] == dimension, "vectors of the collection's dimension. This is a bug."
+    rows = np.concatenate([embedded.vectors for embedded in documents])
+    assert rows.shape[1] == dimension, "vectors of the collection's dimension. This is a bug."
     arrays = {
         **columns,
-        "number": np.arange(first_number, first_number + len(vectors), dtype=np.int64),
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dimension),
+        "number": np.arange(first_number, first_number + len(rows), dtype=np.int64),
+        VECTOR_COLUMN: vector_array(rows, vectors),
     }
     table = pa.table({name: pa.array(arrays[name], schema.field(name).type) for name in schema.names}, schema=schema)
     attributes = attribute_table(columns["metadata"], known)

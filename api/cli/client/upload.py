@@ -67,7 +67,7 @@ def open_collection(service: Service, name: str, required: Requirements) -> None
     except CollectionNotFound:
         service.post("collections", body={"name": name} | _options(required))
     else:
-        required.check(Described.of(found))
+        required.check(Described.of(found), found["vectors"])
 
 
 def document_line(document: Document) -> bytes:
@@ -243,12 +243,18 @@ class _Run:
             files=account.files,
             notes=list(account.notes),
             not_pruned=not_pruned,
+            vectors=after["vectors"],
+            cosine_loss=None if self.written is None else self.written.cosine_loss,
         )
 
 
 def _options(required: Requirements) -> dict[str, object]:
     """The body of POST /v1/collections, as far as something is required."""
-    options: dict[str, object] = {"chunk_tokens": required.chunk_tokens, "reranker": required.reranker}
+    options: dict[str, object] = {
+        "chunk_tokens": required.chunk_tokens,
+        "reranker": required.reranker,
+        "vectors": required.vectors,
+    }
     for stage, change in (("rerank", required.rerank_fields), ("embed", required.embed_fields)):
         chosen = change.of(NO_CHOICE)
         if chosen != NO_CHOICE:

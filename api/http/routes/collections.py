@@ -109,6 +109,7 @@ async def make_collection(body: CollectionBody, caller: Caller, request: Request
         rerank_fields=choice_of(body.rerank_fields, body.rerank_field_tokens),
         embed_fields=choice_of(body.embed_fields, body.embed_field_tokens),
         diversity=body.diversity,
+        vectors=body.vectors,
         by=caller.actor,
     )
     return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, body.name), status=201)

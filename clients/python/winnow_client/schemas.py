@@ -217,6 +217,9 @@ class CollapsedText(TypedDict):
     """Jaccard similarity to the kept document."""
 
 
+VectorFormat: TypeAlias = Literal["float32", "float16"]
+
+
 class CollectionBody(TypedDict):
     """POST /v1/collections"""
 
@@ -227,6 +230,9 @@ class CollectionBody(TypedDict):
     """Published instruction, NAME or NAME@VERSION, of searches that name none."""
     reranker: NotRequired[str | None]
     """Name of a configured reranker. null or left out: the service's default."""
+    vectors: NotRequired[VectorFormat]
+    """How vectors are stored: float32, or float16 in half the room. Searches then compute with rounded vectors,
+    which moves a cosine by less than 0.0005. Cannot be changed."""
     demote_query_echo: NotRequired[bool]
     """Rank passages that hold little more than the query behind all others and mark them as demoted. For
     collections that untrusted authors write to."""
@@ -316,6 +322,8 @@ class CollectionResponse(TypedDict):
     embedder: EmbedderResponse
     chunk_tokens: int
     """Maximum tokens per chunk."""
+    vectors: VectorFormat | None
+    """How vectors are stored. null if the collection cannot be read."""
     instruction: str | None
     """null means the tenant's default."""
     reranker: str | None
@@ -2648,6 +2656,9 @@ class UpsertResponse(TypedDict):
     """null if nothing was written."""
     tokens: int
     """Tokens computed by the embedder."""
+    cosine_loss: float | None
+    """By how much rounding to float16 can change the cosine of a written chunk with any query. null if vectors
+    are float32, or nothing was written."""
 
 
 UsageFormat: TypeAlias = Literal["json", "csv"]
@@ -2879,6 +2890,9 @@ class CollectionOptions(TypedDict, total=False):
     """Published instruction, NAME or NAME@VERSION, of searches that name none."""
     reranker: str | None
     """Name of a configured reranker. null or left out: the service's default."""
+    vectors: VectorFormat
+    """How vectors are stored: float32, or float16 in half the room. Searches then compute with rounded vectors,
+    which moves a cosine by less than 0.0005. Cannot be changed."""
     demote_query_echo: bool
     """Rank passages that hold little more than the query behind all others and mark them as demoted. For
     collections that untrusted authors write to."""

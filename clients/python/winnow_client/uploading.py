@@ -33,6 +33,7 @@ class Written:
     rejected_count: int = 0
     rejected: tuple[RejectedResponse, ...] = ()  # the first thousand; `line` counts the documents given, from 1
     store_version: int | None = None  # with all of it; None while nothing was written
+    cosine_loss: float | None = None  # the largest of all; None: vectors are float32, or the service does not tell
 
 
 OnProgress: TypeAlias = Callable[[Written], object]
@@ -101,7 +102,7 @@ class Upload:
     def take(self, batch: Batch, answer: Mapping[str, Any]) -> None:
         """Add the answer to a batch."""
         was = self.written
-        version = answer["store_version"]
+        version, losses = answer["store_version"], (was.cosine_loss, answer.get("cosine_loss"))
         self.written = replace(
             was,
             documents=was.documents + len(batch.lines),
@@ -110,6 +111,7 @@ class Upload:
             chunks=was.chunks + answer["chunks"],
             tokens=was.tokens + answer["tokens"],
             store_version=was.store_version if version is None else version,
+            cosine_loss=max((each for each in losses if each is not None), default=None),
         )
         for each in answer["rejected"]:
             self._count(batch.places[each["line"] - 1], each["id"], each["reason"])

@@ -209,7 +209,9 @@ async def failing(accounting: Accounting, ranking: Ranking) -> None:
 
 def test_writes_cost_what_was_embedded_and_stored() -> None:
     """Unchanged documents cost nothing."""
-    upserted = Upserted(accepted=5, unchanged=2, chunks=9, tokens=400, bytes=1_234, rejects=(), store_version=1)
+    upserted = Upserted(
+        accepted=5, unchanged=2, chunks=9, tokens=400, bytes=1_234, rejects=(), store_version=1, cosine_loss=None
+    )
     assert usage_of(upserted, tenant=DEFAULT_TENANT, day=DAY) == Usage(
         tenant="default", day=DAY, embedded_tokens=400, documents_written=3, bytes_written=1_234
     )

@@ -98,6 +98,26 @@ def test_a_collection_that_is_made_otherwise_is_refused(remote: Run, tmp_path: P
         assert "docs" in refused.err
 
 
+def test_vectors_in_float16_are_chosen_once_and_their_loss_is_told(remote: Run, local: Run, tmp_path: Path) -> None:
+    """By a service and in a data folder alike; a run that writes nothing loses nothing."""
+    for run, name in ((remote, "there"), (local, "here")):
+        source = written(tmp_path, *documents(3))
+        first = run("index", source, "-c", name, "--vectors", "float16", "--json")
+        assert first.code == 0, first.err
+        report = json.loads(first.out)
+        assert report["vectors"] == "float16"
+        assert 0 < report["cosine_loss"] < 5e-4
+        assert json.loads(run("collections", "show", name, "--json").out)["vectors"] == "float16"
+        again = json.loads(run("index", source, "-c", name, "--json").out)
+        assert (again["vectors"], again["cosine_loss"]) == ("float16", None)
+        refused = run("index", source, "-c", name, "--vectors", "float32")
+        assert (refused.code, refused.out) == (2, "")
+        assert f"{name} stores its vectors as float16, which cannot be changed" in refused.err
+        told = run("index", written(tmp_path, {"id": "n", "text": "new"}), "-c", name).out
+        assert "Vectors are stored as float16, which moves no cosine by more than 0.000" in told
+    assert json.loads(remote("index", source, "-c", "usual", "--json").out)["vectors"] == "float32"
+
+
 def test_documents_that_the_corpus_lost_are_pruned_if_it_could_be_read(remote: Run, tmp_path: Path) -> None:
     assert remote("index", written(tmp_path, *documents(5)), "-c", "docs").code == 0
     unread = remote("index", written(tmp_path, documents(1)[0], "{broken"), "-c", "docs", "--prune", "--json")
