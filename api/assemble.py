@@ -224,6 +224,7 @@ def _first_stage(settings: Settings, collections: OpenCollections, candidates: i
         collections=collections,
         candidates_default=candidates,
         recall_default=RecallMode(settings.recall),
+        catalog_version=catalog.database.version,
     )
 
 

@@ -6,7 +6,6 @@ Only for answers without side effects: a write continues, because half of one wo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
@@ -28,21 +27,31 @@ class CallerLeft(HTTPException):
 async def while_connected(request: Request, answering: Coroutine[Any, Any, Answer]) -> Answer:
     """Return or raise what `answering` does; cancel it and raise `CallerLeft` once the caller disconnects.
 
-    The request's body must have been read.
+    The request's body must have been read. It runs in the caller's task, since another would cost turns of the loop; a
+    cancellation is counted as `asyncio.timeout` does, so that one from elsewhere stays one.
     """
-    answer = asyncio.ensure_future(answering)
-    left = asyncio.ensure_future(_left(request))
+    route, has_left = asyncio.current_task(), False
+    assert route is not None, "coroutines run in tasks. This is a bug."
+    cancelled_before = route.cancelling()
+
+    def leave(_: asyncio.Task[None]) -> None:
+        nonlocal has_left
+        has_left = True
+        route.cancel()
+
+    watching = asyncio.ensure_future(_left(request))
+    watching.add_done_callback(leave)
     try:
-        await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
-        answer.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await answer  # until its resources are released
-        raise CallerLeft
+        return await answering  # also after the caller left: until its resources are released
+    except asyncio.CancelledError:
+        if has_left and route.cancelling() == cancelled_before + 1:
+            raise CallerLeft from None
+        raise
     finally:
-        for task in (answer, left):
-            task.cancel()
+        watching.remove_done_callback(leave)
+        watching.cancel()
+        if has_left:
+            route.uncancel()
 
 
 async def _left(request: Request) -> None:

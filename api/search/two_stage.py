@@ -18,7 +18,7 @@ from typing import Final
 
 from winnow.api.library.instructions import AppliedInstruction
 from winnow.api.search.calibrated import CalibrationBook, NoCalibrations, calibration_for, measured_for
-from winnow.api.search.first_stage import FindsCandidates, FirstStage
+from winnow.api.search.first_stage import FindsCandidates, FirstStage, Opened
 from winnow.api.search.highlighting import find_highlights
 from winnow.api.search.records import (
     REASONS,
@@ -92,7 +92,11 @@ class Search:
     async def prepare(self, question: Question) -> Prepared:
         """Reads the catalog and opens the collection. Raises the leaves of `CallerError` and `StorageError`."""
         with stage("prepare"):
-            return await asyncio.to_thread(self._prepared, question, time.perf_counter())
+            started = time.perf_counter()
+            known = None if question.calibrated else self._first_stage.known(question)
+            if known is not None:  # a thread would take longer
+                return self._prepared(question, known, started)
+            return await asyncio.to_thread(self._opened_and_prepared, question, started)
 
     async def answer(self, question: Question, deadline: Deadline, prepared: Prepared | None = None) -> Answer:
         """Raises the leaves of `CallerError` and `StorageError`, `DeadlineExceeded`, and `RerankError` where asked."""
@@ -188,9 +192,12 @@ class Search:
             deadline=deadline,
         )
 
-    def _prepared(self, question: Question, started: float) -> Prepared:
+    def _opened_and_prepared(self, question: Question, started: float) -> Prepared:
         """Blocks."""
-        opened = self._first_stage.open(question)
+        return self._prepared(question, self._first_stage.open(question), started)
+
+    def _prepared(self, question: Question, opened: Opened, started: float) -> Prepared:
+        """Blocks only for a calibrated question."""
         collection, (instruction,) = opened.collection, opened.instructions
         reranker: Reranker | errors.RerankUnavailable
         try:

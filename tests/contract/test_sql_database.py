@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 import traceback
@@ -204,3 +205,30 @@ def test_without_its_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(SettingInvalid, match=r"pip install 'winnow-search\[postgres\]'"):
         SqlDatabase.open("postgresql://winnow@127.0.0.1/catalog")
+
+
+def test_a_version_changes_with_every_commit_and_with_nothing_else(database: SqlDatabase, tmp_path: Path) -> None:
+    """Where the database can tell: PostgreSQL would have to be asked."""
+    version = database.version()
+    if version is None:
+        with database.reading() as connection:
+            assert connection.dialect.name == "postgresql"
+        return
+    seen = {version}
+    for name in ("a", "b"):
+        with database.writing() as connection:
+            connection.execute(ADD, {"name": name})
+            assert database.version() in seen
+        assert database.version() not in seen
+        seen.add(database.version())
+        with pytest.raises(StoreCorrupt):
+            _add_two(database, "c", fails=StoreCorrupt("no"))
+        assert names(database)
+        assert database.version() in seen
+    another = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('DELETE FROM tenants WHERE name = ?', 'a');"
+    )
+    subprocess.run([sys.executable, "-c", f"{another} c.commit()", database.place], check=True)
+    assert database.version() not in seen
+    database.close()
+    assert database.version() is None

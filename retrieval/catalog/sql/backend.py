@@ -59,6 +59,17 @@ class Backend(Protocol):
         """Return the time in UTC by the one clock that all processes share, at this moment of the transaction."""
         ...
 
+    def version(self, engine: sql.Engine) -> int | None:
+        """Return a number that every commit of any process changes; None if that cannot be known without waiting.
+
+        Numbers are comparable until `close`. Opens a connection at its first call, and waits for nothing afterwards.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connection that `version` opened; from then on it returns None."""
+        ...
+
     def translated(self, error: DBAPIError) -> WinnowError:
         """Translate an error of the driver into one of winnow's."""
         ...

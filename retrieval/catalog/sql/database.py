@@ -33,7 +33,8 @@ class SqlDatabase:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._engine = backend.engine()
-        weakref.finalize(self, self._engine.dispose)  # a command that ends closes its connections
+        for closing in (self._engine.dispose, backend.close):  # a command that ends closes its connections
+            weakref.finalize(self, closing)
 
     @classmethod
     def open(cls, place: Path | str) -> SqlDatabase:
@@ -68,6 +69,15 @@ class SqlDatabase:
     def close(self) -> None:
         """Close the connections, which otherwise happens when nothing refers to this any more."""
         self._engine.dispose()
+        self._backend.close()
+
+    def version(self) -> int | None:
+        """Return a number that every commit of any process changes: what was read under it is still true.
+
+        None if the database cannot tell without waiting. Only the first call may block. Numbers mean nothing to other
+        processes.
+        """
+        return self._backend.version(self._engine)
 
     @contextmanager
     def reading(self) -> Iterator[sql.Connection]:

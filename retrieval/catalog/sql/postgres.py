@@ -112,6 +112,14 @@ class Postgres:
         now: datetime = connection.execute(sql.select(sql.func.clock_timestamp())).scalar_one()
         return now.astimezone(UTC)
 
+    def version(self, engine: sql.Engine) -> int | None:
+        """None: the server would have to be asked."""
+        del engine
+        return None
+
+    def close(self) -> None:
+        """Nothing to do: `version` opens no connection."""
+
     def translated(self, error: DBAPIError) -> WinnowError:
         state = getattr(error.orig, "sqlstate", None)
         diagnosis = getattr(error.orig, "diag", None)  # only the primary message: the details contain values of rows

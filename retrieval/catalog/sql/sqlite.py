@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from winnow.retrieval.catalog.sql.row_checksums import faults, register, renew, unwatch, watch
 from winnow.retrieval.catalog.sql.sqlite_files import file_faults, log_faults
@@ -34,6 +36,9 @@ class Sqlite:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._first: FileId | None = None  # the file that this process opened first
+        self._watching: Any = None  # the driver's connection that `version` asks; it never writes
+        self._is_closed = False
+        self._version_turn = threading.Lock()
 
     @property
     def place(self) -> str:
@@ -125,6 +130,29 @@ class Sqlite:
         del connection
         return datetime.now(UTC)
 
+    def version(self, engine: sql.Engine) -> int | None:
+        """By the counter that tells SQLite whether its own cached pages are current, five microseconds a call.
+
+        Only commits of other connections change it, so this connection is apart from all others, and never replaced.
+        """
+        with self._version_turn:
+            try:
+                if self._watching is None and not self._is_closed:
+                    self._watching = _detach(engine)
+                if self._watching is None:
+                    return None
+                ((version,),) = self._watching.execute("PRAGMA data_version").fetchall()
+            except (sqlite3.Error, DBAPIError, PoolTimeoutError, StorageMoved):
+                return None  # whoever reads the catalog itself reports it
+        return int(version)
+
+    def close(self) -> None:
+        with self._version_turn:
+            self._is_closed = True
+            if self._watching is not None:
+                self._watching.close()
+                self._watching = None
+
     def translated(self, error: DBAPIError) -> WinnowError:
         said = f"{self._path}: {error.orig}"
         if any(word in said for word in _WORDS_OF_DAMAGE):
@@ -145,6 +173,14 @@ def _refusal(folder: Path, said: str) -> str:
     if is_read_only:
         return f" ({os.strerror(errno.EROFS)})"
     return "" if os.access(folder, os.W_OK | os.X_OK) else f" ({os.strerror(errno.EACCES)})"
+
+
+def _detach(engine: sql.Engine) -> Any:
+    """Return a connection of the driver that the pool does not know, and that waits for no lock."""
+    connection = engine.raw_connection()
+    connection.detach()
+    connection.execute("PRAGMA busy_timeout = 0")
+    return connection.dbapi_connection
 
 
 def _configure(connection: Any, _: object) -> None:

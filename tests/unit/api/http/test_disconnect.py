@@ -70,3 +70,69 @@ async def test_work_ends_when_the_route_is_cancelled() -> None:
         await route
     async with asyncio.timeout(1):
         await ended.wait()
+
+
+async def test_a_caller_who_leaves_while_the_server_stops_does_not_hide_it() -> None:
+    """Both cancel the same task: the server's must still end the route, and whatever awaits it."""
+    may_leave = asyncio.Event()
+
+    async def leaves() -> Message:
+        await may_leave.wait()
+        return {"type": "http.disconnect"}
+
+    async def works() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+
+    route = asyncio.create_task(while_connected(request_that(leaves), works()))
+    await asyncio.sleep(0)
+    may_leave.set()
+    await asyncio.sleep(0)
+    route.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await route
+    assert route.cancelled()
+
+
+async def test_the_task_goes_on_after_the_caller_has_left() -> None:
+    """Its later waits are not cancelled, and timeouts inside and outside the work still mean themselves."""
+
+    async def leaves() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def works() -> None:
+        async with asyncio.timeout(60):
+            await asyncio.sleep(60)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(CallerLeft):
+            await while_connected(request_that(leaves), works())
+        await asyncio.sleep(0)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await while_connected(request_that(never), works())
+
+
+async def test_an_answer_that_came_before_the_caller_left_counts() -> None:
+    """What does not end when it is cancelled has answered; nothing is left cancelled."""
+
+    async def leaves() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def works() -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "answer"
+        return "late"
+
+    assert await while_connected(request_that(leaves), works()) == "answer"
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await asyncio.sleep(0)

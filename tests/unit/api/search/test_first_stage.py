@@ -54,13 +54,15 @@ def tables(statements: list[str]) -> list[str]:
     return [statement.split("FROM", 1)[1].split()[0] for statement in statements]
 
 
-async def test_a_search_reads_its_collection_once(parts: Services) -> None:
+async def test_a_search_reads_its_collection_once_for_each_change_of_the_catalog(parts: Services) -> None:
     """One read for the collection, one for the tenant's default instruction; the open index needs none."""
     question = Question(tenant=DEFAULT_TENANT, collection="docs", query="heron", top_k=3)
     await parts.search.answer(question, NEVER)
-    with statements_of(parts.disk.catalog.database) as seen:
-        await parts.search.answer(question, NEVER)
-    assert tables(seen) == ["collections", "default_instructions"]
+    parts.disk.catalog.collections.change(DEFAULT_TENANT, "docs", demote_query_echo=True)
+    for read in (["collections", "default_instructions"], []):
+        with statements_of(parts.disk.catalog.database) as seen:
+            await parts.search.answer(question, NEVER)
+        assert tables(seen) == read
 
 
 async def test_a_trial_reads_its_collection_once(parts: Services) -> None:
