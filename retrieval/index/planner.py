@@ -21,7 +21,7 @@ from typing import Final
 from winnow.retrieval.errors import InvalidRequest, MemoryTooSmall
 
 SCAN_BYTES_MAX: Final = (
-    100_000_000  # of vectors; one core compares as many in about 2 ms, and a graph saves half of it, but is not exact
+    100_000_000  # of vectors; one core compares as many in 1.7 ms, and a graph in 0.6 ms, but not exactly
 )
 CPU: Final = "cpu"
 GPU_EXACT_COUNT_MAX: Final = 10_000_000  # vectors; an H200 compares as many of 1,024 dimensions in five milliseconds
