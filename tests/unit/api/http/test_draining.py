@@ -9,13 +9,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
+from tests.fakes import PrefersWord
+from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from tests.wire_service import Wire, head
+from winnow.api.http.app import create_app
 from winnow.api.http.connections import Connections
 from winnow.api.http.server import BACKLOG, Server
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 DRAIN_SECONDS = 1
 
@@ -124,3 +130,16 @@ def test_ctrl_c_does_not_pause() -> None:
         thread.join(10)
         assert not thread.is_alive()
         assert service.state == b"stopping"
+
+
+def test_a_service_that_stops_is_not_ready_and_still_answers(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
+    app = create_app(parts_over(tmp_path, tokenizer, PrefersWord("refund")))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        client.post("/v1/collections", json={"name": "docs"}).raise_for_status()
+        client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS}).raise_for_status()
+        before = set(client.get("/readyz").json()["problems"])
+        app.state.readiness.stop()
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
+        assert set(ready.json()["problems"]) - before == {"the service is stopping"}
+        assert client.post("/v1/search", json={"query": "refund", "collection": "docs"}).status_code == 200
