@@ -193,6 +193,24 @@ def test_a_server_that_falls_silent_is_unavailable(postgres: PostgresServer, mon
     database.close()
 
 
+def test_a_server_that_takes_no_connection_any_more_is_unavailable(postgres: PostgresServer) -> None:
+    """Those that a process had are gone, and so is what was known of them. Later it works again."""
+    url = postgres.new(template="winnow_template")
+    name = sql.make_url(url).database
+    database = SqlDatabase.open(url)
+    assert names(database) == []
+    postgres.execute(
+        f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",  # noqa: S608  of this test
+    )
+    for _ in range(2):
+        with pytest.raises(CatalogUnavailable):
+            names(database)
+    postgres.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    assert names(database) == []
+    database.close()
+
+
 def _add_after(database: SqlDatabase, happening: Callable[[], None]) -> None:
     with database.writing() as connection:
         happening()

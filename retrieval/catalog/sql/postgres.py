@@ -161,7 +161,9 @@ def _bound_silence(engine: sql.Engine) -> None:
 
     @sql.event.listens_for(engine, "checkin")
     def reset(_driver_connection: Any, record: Any) -> None:
-        record.info[PATIENCE].milliseconds = SILENCE_MS
+        patience = record.info.get(PATIENCE)
+        if patience is not None:  # a connection that could not be made again has none
+            patience.milliseconds = SILENCE_MS
 
 
 def _ending(
