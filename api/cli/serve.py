@@ -109,7 +109,9 @@ def serve(*, settings: Settings) -> None:
     """
     terminal = Terminal()
     from winnow.api.tenancy.access import refuse_open_door
+    from winnow.retrieval.index.memory import limit_arenas
 
+    limit_arenas()
     refuse_open_door(settings.host, has_key=_has_key(settings))
     bound = _bind(settings)
     spawned = _plan_vllm(terminal, settings) if settings.spawn_vllm else None

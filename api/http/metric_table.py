@@ -90,7 +90,7 @@ CACHE_BYTES: Final = Metric(
     name="winnow_cache_bytes",
     kind=Kind.GAUGE,
     labels=("cache",),
-    said="Memory used by a cache. cache: judgements (relevance scores) or queries.",
+    said="Memory used by a cache. cache: judgements (relevance scores), queries (their vectors), or texts (of chunks).",
 )
 CACHE_ENTRIES: Final = Metric(
     name="winnow_cache_entries", kind=Kind.GAUGE, labels=("cache",), said="Entries in a cache."
@@ -100,6 +100,18 @@ CACHE_EVICTIONS: Final = Metric(
     kind=Kind.COUNTER,
     labels=("cache",),
     said="Entries evicted from a cache because it was full, before they expired.",
+)
+RESIDENT_BYTES: Final = Metric(
+    name="winnow_resident_bytes",
+    kind=Kind.GAUGE,
+    said="Memory of this process in RAM, with the files that it has mapped; absent on systems other than Linux.",
+)
+INDEX_BYTES: Final = Metric(
+    name="winnow_index_bytes",
+    kind=Kind.GAUGE,
+    labels=("part",),
+    said="Memory of the indexes of all open collections. part: vectors (in full), or codes (of approximate indexes, "
+    "and those that an exact one compares first).",
 )
 SERVER_PROVEN: Final = Metric(
     name="winnow_server_proven",
@@ -218,7 +230,8 @@ WEBHOOKS_WAITING: Final = Metric(
 )
 METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_SKIPPED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES,
-    CACHE_ENTRIES, CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
+    CACHE_ENTRIES, CACHE_EVICTIONS, RESIDENT_BYTES, INDEX_BYTES,
+    SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
     RERANK_WAITING, RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS, SAMPLES,
     BREACHES, WEBHOOKS, WEBHOOKS_WAITING, REWRITES, REWRITE_TOKENS, REWRITER_OPEN,
     REPLAYS, REPLAY_AGE, REPLAY_OVERDUE, REPLAY_LEASE,

@@ -27,6 +27,7 @@ from winnow.api.http.metric_table import (
     FOLD_SECONDS,
     FOLDING,
     FOLDS,
+    INDEX_BYTES,
     JUDGEMENTS,
     QUERY_VECTORS,
     REFUSED,
@@ -40,6 +41,7 @@ from winnow.api.http.metric_table import (
     RERANK_TURN_SECONDS,
     RERANK_TURNS,
     RERANK_WAITING,
+    RESIDENT_BYTES,
     REWRITE_TOKENS,
     REWRITER_OPEN,
     REWRITES,
@@ -64,6 +66,7 @@ from winnow.rerank.prompted_reranker import PromptedReranker, WaitingReport
 from winnow.retrieval import tracing
 from winnow.retrieval.bounded_cache import CacheState
 from winnow.retrieval.chat.rewriting import ChatRewriter, RewriteReason
+from winnow.retrieval.index.memory import resident_bytes
 from winnow.retrieval.search.reader import Searcher
 from winnow.retrieval.vllm.replica import ReplicaReport, Standing
 
@@ -181,7 +184,7 @@ class Telemetry:
         self.watch(REWRITER_OPEN, lambda: [] if rewriter is None else [((), float(rewriter.problem is not None))])
 
     def watch_indexes(self, parts: Services) -> None:
-        """Watch how far indexes are behind, and their builds."""
+        """Watch what indexes take, how far they are behind, and their builds."""
 
         def of_views(number: Callable[[Searcher], int]) -> Callable[[], list[Reading]]:
             def read() -> list[Reading]:
@@ -191,6 +194,19 @@ class Telemetry:
             return read
 
         folding = parts.folding
+
+        def memory() -> list[Reading]:
+            views = (each.searchable.newest for each in parts.collections.opened())
+            found = [view.memory for view in views if view is not None]
+            vectors, codes = sum(each.vectors for each in found), sum(each.codes for each in found)
+            return [(("vectors",), float(vectors)), (("codes",), float(codes))]
+
+        def resident() -> list[Reading]:
+            found = resident_bytes()
+            return [] if found is None else [((), float(found))]
+
+        self.watch(RESIDENT_BYTES, resident)
+        self.watch(INDEX_BYTES, memory)
         self.watch(UNFOLDED, of_views(lambda view: view.unfolded))
         self.watch(FALLEN_BACK, of_views(lambda view: view.fallback_from is not None))
         self.watch(FOLDING, lambda: [((), float(folding.is_building))])

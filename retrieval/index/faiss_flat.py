@@ -79,6 +79,11 @@ class FaissFlatIndex:
         return rows.reshape(len(self._numbers), self.dimension)
 
     @property
+    def code_bytes(self) -> int:
+        """Memory of the codes that are compared first; 0 before they are made, or without any."""
+        return 0 if self._prescan is None else self._prescan.bytes
+
+    @property
     def is_exact(self) -> bool:
         return True
 

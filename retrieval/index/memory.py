@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+ARENAS: Final = 2  # as many as the threads that compute at once, on two cores
+_ARENA_MAX: Final = -8  # M_ARENA_MAX of mallopt
 _MACHINE: Final = Path("/proc/meminfo")
+_PROCESS: Final = Path("/proc/self/statm")
 _MEMBERSHIP: Final = Path("/proc/self/cgroup")
 _GROUPS: Final = Path("/sys/fs/cgroup")
 
@@ -16,6 +20,22 @@ def available_bytes(*, machine: Path = _MACHINE, membership: Path = _MEMBERSHIP,
     """Available bytes; None if unknown, as on systems other than Linux."""
     said = [_machine(machine), *map(_group, _own_groups(membership, groups))]
     return min((found for found in said if found is not None), default=None)
+
+
+def resident_bytes(process: Path = _PROCESS) -> int | None:
+    """Memory of this process that is in RAM, with the files that it has mapped; None on systems other than Linux."""
+    fields = _read(process).split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if fields else None
+
+
+def limit_arenas() -> None:
+    """Let the C library keep few pools of free memory, of which each thread may otherwise fill one. glibc only.
+
+    To be called before threads start. A service has about 40 threads, most of them Lance's.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(_ARENA_MAX, ARENAS)
 
 
 def give_memory_back() -> None:

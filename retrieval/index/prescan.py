@@ -69,6 +69,10 @@ class Prescan:
         steps[largest == 0] = 0  # no vector has anything there
         return cls(codes, steps, rest=rest + 4 * _UNIT * longest, longest=longest, longest_code=longest_code)
 
+    @property
+    def bytes(self) -> int:
+        return int(self._codes.ntotal) * len(self._steps)
+
     def candidates(
         self, query: Vectors, count: int, parameters: Any = None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:

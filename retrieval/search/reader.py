@@ -19,12 +19,14 @@ from typing import Final, Protocol
 
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionNotReady, GenerationCorrupt, WinnowError
-from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.layout import VECTORS_FILE, CollectionFolder
 from winnow.retrieval.generation.open import Generation, open_checked, open_newest
 from winnow.retrieval.generation.pointer import current_name
 from winnow.retrieval.index.delta_index import DeltaIndex
+from winnow.retrieval.index.faiss_flat import FaissFlatIndex
 from winnow.retrieval.index.filtered_search import Filtered, merge_hits, search_allowed
 from winnow.retrieval.index.gpu_index import ON_CPU, DeviceFlatIndex, IndexDevice, Seat
+from winnow.retrieval.index.planner import Recipe, vector_bytes
 from winnow.retrieval.index.vector_index import Hits, VectorIndex
 from winnow.retrieval.records import ChunkNumbers, Vectors
 from winnow.retrieval.store.contract import Store, StoreSnapshot
@@ -35,6 +37,14 @@ REFRESH_SECONDS: Final = (
 REMOVED_AHEAD: Final = 8  # removed chunks expected in any list of the nearest
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexMemory:
+    """Bytes in main memory."""
+
+    vectors: int  # in full: of an exact index, and of chunks that no index has yet
+    codes: int  # of an approximate index, or those that an exact one compares first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +84,18 @@ class Searcher:
         fresh = self.snapshot.count(after=_last_covered(self.opened))
         indexed = len(self.opened.index.numbers) if self.opened else 0
         return fresh + indexed - (self.snapshot.count() - fresh)
+
+    @property
+    def memory(self) -> IndexMemory:
+        vectors, codes = vector_bytes(len(self.delta.numbers), self.delta.dimension), 0
+        if self.opened is not None:
+            index, manifest = self.opened.index, self.opened.manifest
+            if manifest.index.recipe.stored is Recipe.EXACT:
+                vectors += vector_bytes(len(index.numbers), index.dimension)
+                codes = index.code_bytes if isinstance(index, FaissFlatIndex) else 0
+            else:
+                codes = manifest.files[VECTORS_FILE].bytes
+        return IndexMemory(vectors=vectors, codes=codes)
 
     def shows(self, snapshot: StoreSnapshot, opened: Generation | None, fallback_from: str | None) -> bool:
         """Whether this is the view of these three."""

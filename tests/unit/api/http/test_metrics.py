@@ -35,8 +35,10 @@ from winnow.rerank.torch_reranker import TorchReranker
 from winnow.rerank.vllm_reranker import RERANKER_FAILURES
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankUnavailable
+from winnow.retrieval.generation.history import fold
 from winnow.retrieval.model.folder import find_model
 from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 from winnow.retrieval.vllm.client import VllmClient
 from winnow.retrieval.vllm.pool import VllmPool
 
@@ -184,6 +186,26 @@ def test_a_second_search_is_remembered_and_says_so(client: TestClient) -> None:
     assert found["winnow_cache_evictions_total{cache=judgements}"] == 0
     for stage in ("embed", "recall", "fetch", "rerank", "total"):
         assert found[f"winnow_stage_seconds_count{{asked=search}}{{stage={stage}}}"] == 2
+
+
+def test_memory_is_told_by_part(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """Vectors that no index has, then those of an index, then its codes; and what the system says of the process."""
+    parts = remembering(tmp_path, models, Settings())
+    with serving(parts) as client:
+        fill(client)
+        client.post("/v1/search", json=SEARCH)
+        one = 4 * parts.embedding.embedder.identity.dimension
+        assert read(client)["winnow_index_bytes{part=vectors}"] == 3 * one
+        opened = parts.collections.get(DEFAULT_TENANT, "docs")
+        fold(opened.folder, opened.store.snapshot(), opened.collection.embedder)
+        index = opened.searchable.refresh().opened
+        assert index is not None
+        found = read(client)
+        assert found["winnow_index_bytes{part=vectors}"] == 3 * one
+        assert found["winnow_index_bytes{part=codes}"] == 0
+        said = Path("/proc/self/status").read_text("ascii")
+        (kilobytes,) = re.findall(r"VmRSS:\s+(\d+) kB", said)
+        assert found["winnow_resident_bytes"] == pytest.approx(1024 * int(kilobytes), rel=0.1)
 
 
 def test_loose_documents_are_remembered_too(client: TestClient) -> None:

@@ -155,11 +155,13 @@ def test_vectors_are_encoded_after_some_scans() -> None:
         index.search(query, 5)
     assert not [each for each in threading.enumerate() if each.name == "encode-vectors"]
     assert index._prescan is None
+    assert index.code_bytes == 0
     index.search(query, 5)
     for each in threading.enumerate():
         if each.name == "encode-vectors":
             each.join(WAITED)
     assert index._prescan is not None
+    assert index.code_bytes == index.all_vectors().size  # a byte per number
 
 
 def test_what_cannot_be_encoded_is_compared_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
