@@ -78,10 +78,10 @@ def rollback(
     'winnow index' or 'winnow generations fold' publishes the next one; until then the service builds none by itself.
     """
     terminal = Terminal(json=json)
-    _, found, folder = _open_collection(settings, collection, tenant)
+    disk, found, folder = _open_collection(settings, collection, tenant)
     from winnow.retrieval.generation.history import roll_back
 
-    name = roll_back(folder, found.embedder, to=to)
+    name = roll_back(folder, found.embedder, to=to, lease=disk.lease(found.tenant, found.name))
     if not json:
         terminal.say(f"{collection} now uses {name}.")
     _show(terminal, found, folder, thorough=False)
@@ -99,10 +99,9 @@ def fold(
     from winnow.retrieval.generation.history import fold as built
 
     wish = index_wish(settings, index_device(settings))
-    store = disk.store(found)
+    store, lease = disk.store(found), disk.lease(found.tenant, found.name)
     with store.holding():
         snapshot, kept = store.snapshot(), settings.generations_kept
-        lease = disk.lease(found.tenant, found.name)
         manifest = built(folder, snapshot, found.embedder, wish=wish, kept=kept, made_at=found.created_at, lease=lease)
     if not json:
         terminal.say(f"{manifest.name} holds {counted(manifest.count, 'chunk')} of {collection}.")
@@ -150,8 +149,8 @@ def clean(
     from winnow.retrieval.generation.cleanup import clean as cleaned
 
     lease = disk.lease(found.tenant, found.name)
-    gone = cleaned(folder, kept=settings.generations_kept, lease=lease, wait_seconds=BUSY_SECONDS_MAX)
-    with disk.writing(found.tenant, found.name, wait_seconds=BUSY_SECONDS_MAX):
+    gone = cleaned(folder, kept=settings.generations_kept, wait_seconds=BUSY_SECONDS_MAX, lease=lease)
+    with lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX):
         of_store = disk.store(found).clean_up()
     if json:
         body = {"collection": collection, "removed": list(gone.removed), "bytes": gone.bytes, "store_bytes": of_store}

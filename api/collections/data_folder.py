@@ -13,6 +13,7 @@ from winnow.api.collections import pairing
 from winnow.api.collections.catalog import Catalog
 from winnow.api.collections.described import Described
 from winnow.api.collections.embed_fields import changing_embed_fields
+from winnow.api.collections.folder_moves import block_removals, move_contents, take_away
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
 from winnow.retrieval.catalog.collections import KEEP, KEEP_FIELDS, Choice, Collection, FieldsChange, Keep
 from winnow.retrieval.errors import (
@@ -25,15 +26,15 @@ from winnow.retrieval.errors import (
     StoreCorrupt,
     WinnowError,
 )
-from winnow.retrieval.files.durable import DISK, Syncer, keep_private, make_folder, remove, write_errors
+from winnow.retrieval.files.durable import DISK, Syncer, keep_private, make_folder, remove
 from winnow.retrieval.files.folder_contents import contents_of, is_begun
 from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of, stamp_created
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
-from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.files.opened_files import OpenedFiles
+from winnow.retrieval.generation.pointer import moving
 from winnow.retrieval.records import Collapse
-from winnow.retrieval.store.fence import fence_successor
 from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.store.succession import create_successor, fence_restored, pass_versions
 from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, Actor, TenantName
 from winnow.retrieval.vector_format import VectorFormat
 
@@ -170,12 +171,17 @@ class DataFolder:
             self.require_free(collection.tenant, collection.name)
             self._require_own(collection.tenant, folder)
             self.catalog.collections.begin(collection)
-            with pointing(folder):  # from here on a fold for an earlier collection publishes nothing here
+            block_removals(folder, lease)
+            pass_versions(folder.corpus, lease)
+            with moving(folder, lease):  # from here on a fold for an earlier collection publishes nothing here
                 stamp_created(folder, collection.created_at)
                 for left in reversed(folder.contents[1:]):  # left by a killed process, or by such a fold
+                    lease.renew()
                     remove(left)
             write_facts(folder, CollectionFacts.of(collection))
-            LanceStore.create(folder.corpus, dimension=collection.embedder.dimension, vectors=vectors, lease=lease)
+            dimension = collection.embedder.dimension
+            create_successor(folder.corpus, dimension=dimension, vectors=vectors, lease=lease)
+            lease.renew()
             self.catalog.collections.add(collection, by=by)
             self.require_unmoved()
 
@@ -187,14 +193,13 @@ class DataFolder:
         self.require_unmoved()
         self.catalog.collections.get(tenant, name)
         folder = self.layout.collection(tenant, name)
-        with self.writing(tenant, name, wait_seconds=BUSY_SECONDS_MAX):
-            self._mark_for_removal(self.catalog.collections.get(tenant, name), folder)
-            self.catalog.collections.remove(tenant, name, folder_follows=True, by=by)
-            doomed = folder.removed
-            remove(doomed)  # leftovers of a killed removal
-            with pointing(folder), write_errors(folder.path):
-                folder.path.rename(doomed)
-            remove(doomed)
+        lease = self.lease(tenant, name)
+        with lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+            doomed = self.catalog.collections.get(tenant, name)
+            self._mark_for_removal(doomed, folder)
+            pass_versions(folder.corpus, lease)
+            self.catalog.collections.remove(tenant, name, made_at=doomed.created_at, folder_follows=True, by=by)
+            remove(take_away(folder, lease))
         self.catalog.collections.end(tenant, name)
 
     def change(
@@ -279,19 +284,20 @@ class DataFolder:
             with (
                 lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX),
                 lease.folding(folder, wait_seconds=BUSY_SECONDS_MAX),
-                pointing(folder),
+                moving(folder, lease),
             ):
                 self._require_room(collection, folder, replace=replace)
                 self.catalog.collections.begin(collection)  # again: a collection created meanwhile has ended it
                 if (old := self._found(collection.tenant, collection.name)) is not None:
                     self._mark_for_removal(old, folder, syncer=syncer)
-                    self.catalog.collections.remove(old.tenant, old.name, folder_follows=True)
+                    self.catalog.collections.remove(old.tenant, old.name, made_at=old.created_at, folder_follows=True)
                 stamp_created(folder.restoring, collection.created_at, syncer=syncer)
                 write_facts(folder.restoring, CollectionFacts.of(collection), syncer=syncer)
-                if lease.renew():
-                    fence_successor(folder.restoring.corpus, before=folder.corpus, syncer=syncer)
-                _move(folder, folder.replaced, syncer=syncer)
-                _move(folder.restoring, folder, syncer=syncer)
+                block_removals(folder, lease)
+                fence_restored(folder.restoring.corpus, before=folder.corpus, lease=lease, syncer=syncer)
+                lease.renew()
+                move_contents(folder, folder.replaced, syncer=syncer)
+                move_contents(folder.restoring, folder, syncer=syncer)
                 self.catalog.collections.add(collection)
                 self.require_unmoved()
             remove(folder.replaced.path)
@@ -376,15 +382,3 @@ def _other(folder: str, collection: Collection, found: datetime | None) -> str:
         f"{collection.created_at}. Restore the matching folder or catalog; or "
         f"{_adopting(collection.tenant, collection.name)} as it is"
     )
-
-
-def _move(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:
-    """Move the existing contents, in their order."""
-    make_folder(there.path, syncer=syncer)
-    for source, target in zip(here.contents, there.contents, strict=True):
-        if source.exists():
-            remove(target)
-            with write_errors(target):
-                source.rename(target)
-    for folder in (here, there):
-        syncer.sync(folder.path)

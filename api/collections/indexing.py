@@ -113,16 +113,15 @@ def _make_publisher(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Ca
         newest = None if current is None else check_generation(opened.folder, current)[0]  # a run repairs a damaged one
         if newest and newest.store_version == snapshot.version and identity.accepts(newest.embedder):
             return newest.name
-        made_at = opened.collection.created_at
         manifest = fold(
             opened.folder,
             snapshot,
             identity,
             wish=wish,
             kept=kept,
-            made_at=made_at,
-            lease=opened.lease,
+            made_at=opened.collection.created_at,
             wait_seconds=FOLD_SECONDS_MAX,
+            lease=opened.lease,
         )
         return manifest.name
 

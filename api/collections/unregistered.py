@@ -45,8 +45,8 @@ def strangers(disk: DataFolder) -> list[Stranger]:
 
 def is_removed(path: Path) -> bool:
     """Whether this is the name of a collection's folder while its files are removed."""
-    name = path.name.removeprefix(".").removesuffix(_REMOVED)
-    return path.name == f".{name}{_REMOVED}" and _NAME.fullmatch(name) is not None
+    name = path.name.removeprefix(".").partition(".")[0]
+    return path.name.startswith(f".{name}.") and path.name.endswith(_REMOVED) and _NAME.fullmatch(name) is not None
 
 
 def _strangers(disk: DataFolder) -> Iterator[Stranger]:

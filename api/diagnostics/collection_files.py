@@ -17,14 +17,14 @@ from winnow.retrieval.catalog.collection_facts import CollectionFacts, read_fact
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.errors import StorageError, StoreCorrupt
 from winnow.retrieval.files.durable import write_file
-from winnow.retrieval.files.layout import CollectionFolder, stamp_created
-from winnow.retrieval.files.locks import pointing
+from winnow.retrieval.files.layout import NEXT_NUMBER, CollectionFolder, stamp_created
+from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.generation.open import numbers_in
-from winnow.retrieval.generation.pointer import mend_rollback, names, pointer_fault, rollback_fault
+from winnow.retrieval.generation.pointer import moving, names, pointer_fault, rollback_fault
 from winnow.retrieval.store.checksums import SUMS, checksum_fault, checksums_without_file, files_without_checksum, renew
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.store.local_place import LocalPlace
-from winnow.retrieval.store.numbering import NEXT_NUMBER, ChunkNumberSequence
+from winnow.retrieval.store.numbering import ChunkNumberSequence
 from winnow.retrieval.store.retention import HELD
 
 NUMBERS_PASSED: Final = 1 << 20  # chunk numbers; more than can be used and removed without leaving a trace in any file
@@ -80,8 +80,8 @@ def number_fault(folder: CollectionFolder, store: LanceStore) -> str | None:
     return f"the next chunk number is {following}, but {highest} is already used; {REPAIRED}"
 
 
-def repair_files(folder: CollectionFolder, collection: Collection) -> Iterator[str]:
-    """Restore what can be derived, one sentence each. The caller holds the writer's lock. Raises `StorageError`."""
+def repair_files(folder: CollectionFolder, collection: Collection, lease: WriterLease) -> Iterator[str]:
+    """Restore what can be derived, one sentence each. The caller holds the lease. Raises `StorageError`."""
     if not folder.made.exists() or _is_unreadable(folder):
         stamp_created(folder, collection.created_at)
         yield "wrote made from the catalog"
@@ -89,8 +89,8 @@ def repair_files(folder: CollectionFolder, collection: Collection) -> Iterator[s
         write_facts(folder, CollectionFacts.of(collection))
         yield "wrote collection.json from the catalog"
     if rollback_fault(folder):
-        with pointing(folder):
-            mend_rollback(folder)
+        with moving(folder, lease) as move:
+            move.mend_rollback()
         yield "wrote rolled-back from the pointer"
     if folder.corpus.is_dir() and checksum_fault(folder.corpus):
         yield _renew_checksums(folder, collection)

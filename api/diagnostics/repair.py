@@ -53,14 +53,14 @@ def _collection(disk: DataFolder, collection: Collection, kept: int, wish: Index
     if created_at_of(folder) not in {None, collection.created_at}:
         yield Repair(collection=collection.shown, did=f"repaired nothing: {folder.made} belongs to another collection")
         return
-    with disk.writing(collection.tenant, collection.name, wait_seconds=BUSY_SECONDS_MAX):
+    lease = disk.lease(collection.tenant, collection.name)
+    with lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX):
         disk.require_meant(collection, folder)  # leftovers of another collection must stay
-        lease = disk.lease(collection.tenant, collection.name)
-        gone = remove_left_over(folder, lease=lease, wait_seconds=BUSY_SECONDS_MAX)
+        gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX, lease=lease)
         if gone.removed:
             yield Repair(collection=collection.shown, did=f"removed {', '.join(gone.removed)}")
         try:
-            for did in repair_files(folder, collection):
+            for did in repair_files(folder, collection, lease):
                 yield Repair(collection=collection.shown, did=did)
             harmed_words = _damaged_words(folder)
             store = disk.store(collection)
@@ -85,7 +85,7 @@ def _collection(disk: DataFolder, collection: Collection, kept: int, wish: Index
         except StorageError as error:
             yield Repair(collection=collection.shown, did=f"built nothing: {error.message}")
             return
-        unfit = clean_damaged(folder, lease=lease, wait_seconds=BUSY_SECONDS_MAX)
+        unfit = clean_damaged(folder, wait_seconds=BUSY_SECONDS_MAX, lease=lease)
         if unfit.removed:
             yield Repair(collection=collection.shown, did=f"removed {', '.join(unfit.removed)}, which was damaged")
 

@@ -28,13 +28,12 @@ from winnow.retrieval.files.durable import (
     remove,
     write_errors,
 )
-from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.layout import NEXT_NUMBER, CollectionFolder
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.store.checksums import renew
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
 from winnow.retrieval.store.lance_store import LanceStore
-from winnow.retrieval.store.numbering import NEXT_NUMBER
 
 NAMED_MAX: Final = 3  # files or faults named in one message
 

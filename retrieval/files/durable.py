@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.errors import WinnowError, WriteFailed
 from winnow.retrieval.files.opened_files import OpenedFiles
 
 PRIVATE_FILE: Final = 0o600
@@ -138,16 +138,27 @@ def temporary_for(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp")
 
 
-def write_file(path: Path, content: bytes, *, syncer: Syncer = DISK) -> None:
-    """Write a file atomically: either the new content or the previous file is there, never a part."""
-    temporary = temporary_for(path)
+def write_file(
+    path: Path,
+    content: bytes,
+    *,
+    syncer: Syncer = DISK,
+    temporary: Path | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Write a file atomically: either the new content or the previous file is there, never a part.
+
+    `check` may refuse, right before the temporary file takes the place of `path`.
+    """
+    temporary = temporary or temporary_for(path)
     try:
         with write_errors(path):
             temporary.write_bytes(content)
         syncer.sync(temporary)
+        check()
         with write_errors(path):
             temporary.replace(path)
-    except WriteFailed:
+    except WinnowError:
         with suppress(OSError):  # the first failure is the one to report
             temporary.unlink(missing_ok=True)
         raise

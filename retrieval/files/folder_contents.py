@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection as AnyOf
 from datetime import datetime
+from pathlib import Path
 
 from winnow.retrieval.files.durable import temporary_for
-from winnow.retrieval.files.layout import CollectionFolder, created_at_of
+from winnow.retrieval.files.layout import NEXT_NUMBER, CollectionFolder, created_at_of
 
 
 def contents_of(folder: CollectionFolder) -> list[str]:
@@ -20,13 +21,24 @@ def contents_of(folder: CollectionFolder) -> list[str]:
         return [path.name] if path.exists() or path.is_symlink() else []
     small_files = (folder.made, folder.facts, folder.current, folder.rolled_back)
     torn = {temporary_for(each) for each in small_files}  # never acknowledged
+    for each in (folder.current, folder.rolled_back):
+        torn.update(path.glob(f"{each.name}.*.tmp"))  # nor these, of moves with a token
     halves = {folder.restoring.path, folder.replaced.path}
+    if _holds_no_data(folder.corpus):
+        torn.add(folder.corpus)
     return sorted(
         each.name
         for each in path.iterdir()
         if each not in {*folder.locks, *torn}
         and not (each in halves and each.is_dir() and not contents_of(CollectionFolder(each)))
     )
+
+
+def _holds_no_data(corpus: Path) -> bool:
+    """Whether this is what a late commit leaves where a collection was removed: a version without its data."""
+    if not corpus.is_dir() or (corpus / NEXT_NUMBER).exists():
+        return False
+    return not (any((corpus / "_versions").glob("*.manifest")) and any((corpus / "data").glob("*")))
 
 
 def is_begun(folder: CollectionFolder, begun: AnyOf[datetime]) -> bool:

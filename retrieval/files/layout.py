@@ -92,10 +92,12 @@ class CollectionFolder:
     def locks(self) -> tuple[Path, ...]:
         return (self.lock, self.fold_lock, self.pointer_lock)
 
-    @property
-    def removed(self) -> Path:
-        """The folder's path while its files are removed; no collection can have this name."""
-        return self.path.with_name(f".{self.path.name}.removed")
+    def removed(self, by: str = "") -> Path:
+        """The folder's path while its files are removed; no collection can have this name.
+
+        `by` tells removals apart that may run at the same time.
+        """
+        return self.path.with_name(f".{self.path.name}{by and f'.{by}'}.removed")
 
     @property
     def restoring(self) -> CollectionFolder:
@@ -155,6 +157,7 @@ class Layout:
         return CollectionFolder(self.collections(tenant) / name)
 
 
+NEXT_NUMBER: Final = "next_chunk_number"  # next to Lance's own folders, so it is copied and removed with them
 VECTORS_FILE: Final = "vectors.faiss"
 SUMS_FILE: Final = "vectors.sums"
 NUMBERS_FILE: Final = "numbers.i64"

@@ -8,6 +8,9 @@
 A writer whose row expired during a pause does not know it when it continues. Two things protect the collection: each
 commit and each removal of files renews the row first, and a successor of such a writer fences the store before its
 first commit (retrieval/store/fence.py), so that the store refuses what the earlier writer still sends.
+
+The pointer to the current generation moves without the lease, because a build must not wait for a writer. Each move
+takes a token of its own, and the newest token is the only one that counts (retrieval/generation/pointer.py).
 """
 
 from __future__ import annotations
@@ -54,6 +57,21 @@ class WriterLease(Protocol):
         """Reserve `count` chunk numbers for good, all at least `least`; return the first. Raises `WriterSuperseded`."""
         ...
 
+    def pass_version(self, version: int) -> int:
+        """Record that the collection's store had this version; return the largest recorded, also of removed stores.
+
+        Raises `WriterSuperseded`.
+        """
+        ...
+
+    def begin_move(self) -> int:
+        """Return the token of a new move of the pointer. Every earlier move is refused from now on."""
+        ...
+
+    def require_move(self, token: int) -> None:
+        """Raise `CollectionBusy` if another move of the pointer has begun since."""
+        ...
+
 
 class OneHostLease:
     """The file lock alone. Implements `WriterLease`; the caller keeps the next chunk number in its file."""
@@ -78,6 +96,15 @@ class OneHostLease:
     def take_numbers(self, count: int, *, least: int) -> int:
         del count
         return least
+
+    def pass_version(self, version: int) -> int:
+        return version
+
+    def begin_move(self) -> int:
+        return 0
+
+    def require_move(self, token: int) -> None:
+        """Nothing to compare: the file lock excludes other moves."""
 
 
 ONE_HOST: Final = OneHostLease()

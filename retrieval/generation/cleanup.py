@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from winnow.retrieval.errors import WriteFailed
 from winnow.retrieval.files.durable import DISK, write_errors
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
-from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.generation.listing import bytes_in, left_over, listed, never_current
 from winnow.retrieval.generation.manifest import Manifest
 from winnow.retrieval.generation.open import check_generation
-from winnow.retrieval.generation.pointer import current_name, names, ordinal, rolled_back
+from winnow.retrieval.generation.pointer import PointerMove, current_name, moving, names, ordinal, rolled_back
 from winnow.retrieval.index.planner import Recipe
 from winnow.retrieval.limits import GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
 
@@ -37,13 +37,13 @@ def clean(
     folder: CollectionFolder,
     *,
     kept: int = GENERATIONS_KEPT_MIN,
-    lease: WriterLease = ONE_HOST,
     wait_seconds: float = 0.0,
     now: float | None = None,
+    lease: WriterLease = ONE_HOST,
 ) -> Cleaned:
     """Remove generations that are old enough, and unfinished ones. Raises `CollectionBusy`, `WriteFailed`."""
     with lease.folding(folder, wait_seconds=wait_seconds):
-        return clean_locked(folder, kept=kept, now=time.time() if now is None else now)
+        return clean_locked(folder, lease, kept=kept, now=time.time() if now is None else now)
 
 
 def has_retired(folder: CollectionFolder, *, kept: int, now: float) -> bool:
@@ -51,27 +51,27 @@ def has_retired(folder: CollectionFolder, *, kept: int, now: float) -> bool:
     return bool(_too_old(folder, kept=kept, now=now))
 
 
-def clean_damaged(folder: CollectionFolder, *, lease: WriterLease = ONE_HOST, wait_seconds: float = 0.0) -> Cleaned:
+def clean_damaged(folder: CollectionFolder, *, wait_seconds: float = 0.0, lease: WriterLease = ONE_HOST) -> Cleaned:
     """Remove damaged generations; the current one stays, because it must be replaced first."""
-    with lease.folding(folder, wait_seconds=wait_seconds), pointing(folder):
+    with lease.folding(folder, wait_seconds=wait_seconds), moving(folder, lease) as move:
         damaged = [each.name for each in listed(folder, thorough=True) if each.fault and not each.is_current]
-        return _remove([folder.generations / name for name in damaged], below=folder.path)
+        return _remove([folder.generations / name for name in damaged], move)
 
 
-def remove_left_over(folder: CollectionFolder, *, lease: WriterLease = ONE_HOST, wait_seconds: float = 0.0) -> Cleaned:
+def remove_left_over(folder: CollectionFolder, *, wait_seconds: float = 0.0, lease: WriterLease = ONE_HOST) -> Cleaned:
     """Remove everything that `left_over` lists, without concurrent builds. The caller also holds the writer's lock."""
-    with lease.folding(folder, wait_seconds=wait_seconds), pointing(folder):
-        return _remove(left_over(folder), below=folder.path)
+    with lease.folding(folder, wait_seconds=wait_seconds), moving(folder, lease) as move:
+        return _remove(left_over(folder), move)
 
 
-def clean_locked(folder: CollectionFolder, *, kept: int, now: float) -> Cleaned:
+def clean_locked(folder: CollectionFolder, lease: WriterLease, *, kept: int, now: float) -> Cleaned:
     """Clean up; the caller holds the lock for building."""
     if not folder.generations.is_dir():
         return Cleaned(removed=(), bytes=0)
-    with pointing(folder):
+    with moving(folder, lease) as move:
         unfinished = sorted(folder.generations.glob("*.tmp"))
         gone = [folder.generations / name for name in (*never_current(folder), *_too_old(folder, kept=kept, now=now))]
-        return _remove([*unfinished, *gone], below=folder.path)
+        return _remove([*unfinished, *gone], move)
 
 
 def _too_old(folder: CollectionFolder, *, kept: int, now: float) -> list[str]:
@@ -103,16 +103,25 @@ def _copies(manifests: Iterable[Manifest | None]) -> set[str]:
     return {each.name for each in manifests if each and not each.is_in_store and each.index.recipe is Recipe.EXACT}
 
 
-def _remove(paths: Sequence[Path], *, below: Path) -> Cleaned:
+def _remove(paths: Sequence[Path], move: PointerMove) -> Cleaned:
     """Rename folders before removing their files, also on the disk, so that no name leads to half of one."""
     sizes = [bytes_in(path) for path in paths]
     for path in paths:
-        with write_errors(path):
-            if not path.is_dir():
-                path.unlink()
-                continue
-            doomed = path if path.suffix == ".tmp" else path.with_name(f"{path.name}.tmp")
-            path.rename(doomed)
-            DISK.sync(doomed.parent)
-            shutil.rmtree(doomed)
-    return Cleaned(removed=tuple(str(path.relative_to(below)) for path in paths), bytes=sum(sizes))
+        move.require_newest()  # a later move may have made it current
+        try:
+            _remove_one(path)
+        except WriteFailed:
+            move.require_newest()  # or have removed it
+            raise
+    return Cleaned(removed=tuple(str(path.relative_to(move.folder.path)) for path in paths), bytes=sum(sizes))
+
+
+def _remove_one(path: Path) -> None:
+    with write_errors(path):
+        if not path.is_dir():
+            path.unlink()
+            return
+        doomed = path if path.suffix == ".tmp" else path.with_name(f"{path.name}.tmp")
+        path.rename(doomed)
+        DISK.sync(doomed.parent)
+        shutil.rmtree(doomed)

@@ -22,12 +22,11 @@ from winnow.retrieval.errors import CollectionBusy, InvalidRequest
 from winnow.retrieval.files.durable import DISK, Syncer
 from winnow.retrieval.files.layout import CollectionFolder, require_created_at
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
-from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.generation.cleanup import clean_locked
 from winnow.retrieval.generation.listing import never_current
 from winnow.retrieval.generation.manifest import Manifest
 from winnow.retrieval.generation.open import check_generation
-from winnow.retrieval.generation.pointer import current_name, names, ordinal, point, rolled_back
+from winnow.retrieval.generation.pointer import current_name, moving, names, ordinal, rolled_back
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.limits import GENERATIONS_KEPT_MIN
@@ -35,7 +34,12 @@ from winnow.retrieval.store.contract import StoreSnapshot
 
 
 def roll_back(
-    folder: CollectionFolder, identity: EmbedderIdentity, *, to: str | None = None, syncer: Syncer = DISK
+    folder: CollectionFolder,
+    identity: EmbedderIdentity,
+    *,
+    to: str | None = None,
+    lease: WriterLease = ONE_HOST,
+    syncer: Syncer = DISK,
 ) -> str:
     """Make an older generation current, by default the newest intact one before the current; return its name.
 
@@ -46,14 +50,14 @@ def roll_back(
     fault = _unfit(folder, chosen, identity)
     if fault is not None:
         raise InvalidRequest(f"{folder.path.name} cannot roll back to generation {chosen}: {fault}")
-    with pointing(folder):
+    with moving(folder, lease, syncer=syncer) as move:
         current, earlier = current_name(folder), rolled_back(folder)
         if chosen == current:
             raise InvalidRequest(f"{chosen} is already the current generation of {folder.path.name}")
         if not (folder.generations / chosen).is_dir():
             raise CollectionBusy(f"{folder.path.name} was cleaned up while {chosen} was checked")
         newest = max(filter(None, (current, earlier.newest if earlier else None)), key=ordinal, default=chosen)
-        point(folder, chosen, over=newest, syncer=syncer)
+        move.point(chosen, over=newest)
     return chosen
 
 
@@ -79,7 +83,7 @@ def fold(
     with lease.folding(folder, wait_seconds=wait_seconds):
         require_created_at(folder, made_at)
         manifest = publish(folder, snapshot, identity, wish=wish, made_at=made_at, lease=lease, syncer=syncer)
-        clean_locked(folder, kept=kept, now=time.time())
+        clean_locked(folder, lease, kept=kept, now=time.time())
         return manifest
 
 

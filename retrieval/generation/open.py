@@ -131,7 +131,7 @@ def check_files(path: Path) -> Manifest:
 
 def _check_folder(path: Path) -> tuple[Manifest, ChunkNumbers]:
     manifest = read_manifest(path)
-    if manifest.name != path.name.removesuffix(".tmp"):
+    if manifest.name != path.name.partition(".")[0]:
         raise GenerationCorrupt(f"its manifest belongs to {manifest.name}")
     require_files(path, manifest)
     numbers = read_numbers(path / NUMBERS_FILE)

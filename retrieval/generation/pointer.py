@@ -7,6 +7,19 @@
 
 The checksum is a CRC-32 of the words before it: a flipped bit makes the name of another generation, which may exist.
 Both files are also read without a checksum, as written by earlier winnows.
+
+One process moves the pointer at a time, under a file lock. That lock does not hold between hosts, or not for long. With
+the catalog on PostgreSQL a move therefore has a token as well, from a row that counts moves; the files stay the truth,
+and the row only says whose move counts:
+
+    begin    token + 1; remove what earlier moves have written and not yet renamed; read the pointer
+    write    a temporary file, named by the token
+    check    the token must still be the newest
+    rename   over the pointer
+
+Rule: whatever a move is paused at, it changes nothing after a later one has begun. Before its check, the check refuses
+it; after that, its temporary file is gone and the rename fails. A crash at any point leaves the pointer as it was or as
+it should be, and a temporary file at most.
 """
 
 from __future__ import annotations
@@ -14,12 +27,17 @@ from __future__ import annotations
 import os
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from winnow.retrieval.files.durable import DISK, Syncer, remove, write_errors, write_file
+from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.files.durable import DISK, Syncer, remove, temporary_for, write_errors, write_file
 from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.lease import WriterLease
+from winnow.retrieval.files.locks import pointing
 
 NAME: Final = re.compile(r"g(\d{6,})")
 _NONE: Final = "none"
@@ -53,24 +71,71 @@ def rolled_back(folder: CollectionFolder) -> Rollback | None:
     return written if written and words == (written.to,) and written.newest != written.to else None
 
 
-def begin(folder: CollectionFolder, *, syncer: Syncer = DISK) -> None:
-    """Write the pointer before the first publication, so that a missing pointer is later recognised as lost."""
-    if not folder.current.exists():
-        _write(folder.current, _NONE, syncer=syncer)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointerMove:
+    """The right to move the pointer, or to remove generations, until another move begins."""
+
+    folder: CollectionFolder
+    lease: WriterLease
+    token: int
+    syncer: Syncer
+
+    def begin(self) -> None:
+        """Write the pointer before the first publication, so that a missing pointer is later recognised as lost."""
+        if not self.folder.current.exists():
+            self._write(self.folder.current, _NONE)
+
+    def point(self, name: str, *, over: str | None = None) -> None:
+        """Make this generation current, and mark the one before as retired now.
+
+        `over` is the newest generation, if a rollback chooses this one over it. Raises `CollectionBusy`, `WriteFailed`.
+        """
+        folder = self.folder
+        retired = current_name(folder)
+        if retired is not None and (folder.generations / retired).is_dir():
+            with write_errors(folder.generations):
+                os.utime(folder.generations / retired)  # first, so that its retention is counted from now
+        if over is not None:
+            self._write(folder.rolled_back, over, name)
+        self._write(folder.current, name, *([] if over in {None, name} else [str(over)]))
+
+    def mend_rollback(self) -> None:
+        """Write `rolled-back` from the pointer, or remove it."""
+        wanted = rolled_back(self.folder)
+        if wanted is None:
+            self.require_newest()
+            remove(self.folder.rolled_back)
+        else:
+            self._write(self.folder.rolled_back, wanted.newest, wanted.to)
+
+    def require_newest(self) -> None:
+        """Raise `CollectionBusy` if another move has begun."""
+        self.lease.require_move(self.token)
+
+    def _write(self, path: Path, *words: str) -> None:
+        content = f"{' '.join(words)} {_checksum(list(words))}\n".encode("ascii")
+        temporary = _temporary_for(path, self.token)
+        try:
+            write_file(path, content, syncer=self.syncer, temporary=temporary, check=self.require_newest)
+        except WriteFailed:
+            self.require_newest()  # its temporary file may be gone because another move has begun
+            raise
 
 
-def point(folder: CollectionFolder, name: str, *, over: str | None = None, syncer: Syncer = DISK) -> None:
-    """Make this generation current, and mark the one before as retired now. The caller holds the pointer.
+@contextmanager
+def moving(folder: CollectionFolder, lease: WriterLease, *, syncer: Syncer = DISK) -> Iterator[PointerMove]:
+    """Hold the pointer. Raises `CollectionBusy`, and `WriteFailed` if the folder is gone."""
+    with pointing(folder):
+        token = lease.begin_move()
+        if lease.expires:
+            for path in (folder.current, folder.rolled_back):
+                for left in folder.path.glob(f"{path.name}.*.tmp"):
+                    remove(left)
+        yield PointerMove(folder=folder, lease=lease, token=token, syncer=syncer)
 
-    `over` is the newest generation, if a rollback chooses this one over it.
-    """
-    retired = current_name(folder)
-    if retired is not None and (folder.generations / retired).is_dir():
-        with write_errors(folder.generations):
-            os.utime(folder.generations / retired)  # first, so that its retention is not counted from an earlier time
-    if over is not None:
-        _write(folder.rolled_back, over, name, syncer=syncer)
-    _write(folder.current, name, *([] if over in {None, name} else [str(over)]), syncer=syncer)
+
+def _temporary_for(path: Path, token: int) -> Path:
+    return temporary_for(path.with_name(f"{path.name}.{token}") if token else path)
 
 
 def pointer_fault(folder: CollectionFolder, *, is_published: bool) -> str | None:
@@ -91,15 +156,6 @@ def rollback_fault(folder: CollectionFolder) -> str | None:
     return "differs from what was written" if written is None or (wanted and written != wanted) else None
 
 
-def mend_rollback(folder: CollectionFolder) -> None:
-    """Write `rolled-back` from the pointer, or remove it. The caller holds the pointer."""
-    wanted = rolled_back(folder)
-    if wanted is None:
-        remove(folder.rolled_back)
-    else:
-        _write(folder.rolled_back, wanted.newest, wanted.to, syncer=DISK)
-
-
 def _rollback_in(path: Path) -> Rollback | None:
     words = _words_of(path) or ()
     if len(words) != 2 or not all(NAME.fullmatch(each) for each in words) or ordinal(words[0]) < ordinal(words[1]):
@@ -117,10 +173,6 @@ def _words_of(path: Path) -> tuple[str, ...] | None:
         return tuple(words) or None
     *named, checksum = words
     return tuple(named) if named and checksum == _checksum(named) else None
-
-
-def _write(path: Path, *words: str, syncer: Syncer) -> None:
-    write_file(path, f"{' '.join(words)} {_checksum(list(words))}\n".encode("ascii"), syncer=syncer)
 
 
 def _checksum(words: list[str]) -> str:

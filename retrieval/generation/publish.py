@@ -19,6 +19,7 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 import numpy as np
@@ -28,7 +29,6 @@ from winnow.retrieval.errors import CollectionBusy, GenerationCorrupt
 from winnow.retrieval.files.durable import DISK, FileFacts, Syncer, make_folder, write_errors
 from winnow.retrieval.files.layout import NUMBERS_FILE, SUMS_FILE, VECTORS_FILE, CollectionFolder, require_created_at
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
-from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.generation.manifest import (
     FORMAT,
     FORMAT_IN_STORE,
@@ -40,13 +40,14 @@ from winnow.retrieval.generation.manifest import (
     write_manifest,
 )
 from winnow.retrieval.generation.open import check_files
-from winnow.retrieval.generation.pointer import begin, current_name, names, ordinal, point
+from winnow.retrieval.generation.pointer import current_name, moving, names, ordinal
 from winnow.retrieval.generation.stored_vectors import require_unchanged
 from winnow.retrieval.index.build import IndexFacts, build_index, plan_index
 from winnow.retrieval.index.faiss_flat import FAISS_VERSION, FaissFlatIndex, probe
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish, Plan
 from winnow.retrieval.index.vector_sums import sums_of
 from winnow.retrieval.store.contract import StoreSnapshot
+from winnow.retrieval.store.fence import newest_version
 
 _RATE_SECONDS_MIN: Final = 3_600.0
 
@@ -65,18 +66,21 @@ def publish(
 
     Writers continue meanwhile: newer chunks are found in addition to the generation, and removed ones are skipped.
     Killed at any moment, it leaves the previous generation current, and at worst a folder that the next call removes.
-    Raises `CollectionBusy` if the pointer was moved meanwhile, which was intended, or if the folder holds another
-    collection than the one created at `made_at`; `MemoryTooSmall`, before anything is built; and `StoreCorrupt` if a
-    vector differs from the one that an earlier generation was built from.
+    Raises `CollectionBusy` if the pointer was moved meanwhile, which was intended, if the current generation is of a
+    newer version, or if the folder holds another collection than the one created at `made_at`; `MemoryTooSmall`, before
+    anything is built; and `StoreCorrupt` if a vector differs from the one that an earlier generation was built from.
     """
     plan = plan_index(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
     make_folder(folder.generations, syncer=syncer)
     _remove_unfinished(folder)
     before = current_name(folder)
-    if before is None and not names(folder):
-        begin(folder, syncer=syncer)
+    if before is not None:
+        _require_newer(folder, before, snapshot)
+    elif not names(folder):
+        with moving(folder, lease, syncer=syncer) as move:
+            move.begin()
     name = f"g{max(map(ordinal, names(folder)), default=0) + 1:06d}"
-    beside = folder.generations / f"{name}.tmp"
+    beside = folder.generations / f"{name}{f'.{token_hex(4)}' if lease.expires else ''}.tmp"
     make_folder(beside, syncer=syncer)
     count, files, facts = _write_index(folder, beside, snapshot, plan, wish)
     manifest = Manifest(
@@ -99,12 +103,12 @@ def publish(
     with write_errors(folder.generations):
         beside.rename(folder.generations / name)
     syncer.sync(folder.generations)
-    with pointing(folder):
+    with moving(folder, lease, syncer=syncer) as move:
         lease.still_folding()
         require_created_at(folder, made_at)
         if current_name(folder) != before or not (folder.generations / name).is_dir():
             raise CollectionBusy(f"{folder.path.name} was rolled back or removed while {name} was built")
-        point(folder, name, syncer=syncer)
+        move.point(name)
     return manifest
 
 
@@ -126,6 +130,19 @@ def writes_per_second(folder: CollectionFolder, snapshot: StoreSnapshot) -> floa
         return 0.0
     seconds = (datetime.now(UTC) - datetime.fromisoformat(manifest.built_at)).total_seconds()
     return snapshot.count(after=int(newest[0])) / max(_RATE_SECONDS_MIN, seconds)
+
+
+def _require_newer(folder: CollectionFolder, current: str, snapshot: StoreSnapshot) -> None:
+    """Raise `CollectionBusy` if the current generation is of a later version of this store: this build came too late.
+
+    A version that the store no longer has does not count: its folder was put back by someone.
+    """
+    try:
+        built_from = read_manifest(folder.generations / current).store_version
+    except GenerationCorrupt:
+        return
+    if snapshot.version < built_from <= newest_version(folder.corpus):
+        raise CollectionBusy(f"{folder.path.name} has a newer index already: {current}")
 
 
 def _read_back(path: Path, manifest: Manifest) -> None:

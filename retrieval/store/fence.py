@@ -12,7 +12,7 @@ under the one number that follows its content. If there already is a version of 
 from __future__ import annotations
 
 import os
-import shutil
+import struct
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -21,10 +21,14 @@ import lance
 
 from winnow.retrieval.files.durable import DISK, SyncedTree, Syncer
 from winnow.retrieval.store.lance_errors import committing
+from winnow.retrieval.store.lance_files import LANCE_END
 from winnow.retrieval.store.torn_commits import VERSIONS, manifests
 
 TRANSACTIONS: Final = "_transactions"
 LARGEST_VERSION: Final = (1 << 64) - 1  # Lance names a version's manifest by its distance to this
+_LENGTH: Final = struct.Struct("<I")  # bytes of the message that follows
+_END: Final = struct.Struct("<q2H4s")  # position of that length, version of the format, LANC
+_VERSION_FIELD: Final = b"\x18"  # number 3, an integer
 
 
 def publish_fence(path: Path, version: int) -> bool:
@@ -32,32 +36,35 @@ def publish_fence(path: Path, version: int) -> bool:
 
     The new files are not synced yet. Raises `WriteFailed`.
     """
-    return _publish(path, version, over=_manifest(path, version))
+    return _publish(path, version, after=version)
 
 
-def fence_successor(path: Path, *, before: Path, syncer: Syncer = DISK) -> None:
-    """Fence a store that is about to take the place of the one at `before`, whose writers may still commit.
+def fence_successor(path: Path, *, above: int, syncer: Syncer = DISK) -> None:
+    """Fence a store that is about to take the place of one whose writers may still commit.
 
-    Lance would accept their commits if all versions at their path were older than theirs. So the newest version gets a
-    number above all of `before`. Raises `WriteFailed`.
+    Lance would accept their commits if all versions at their path were older than theirs. So the newest version is
+    published again with a number larger than `above`, the largest of the earlier store. Raises `WriteFailed`.
     """
-    newest = max(manifests(path)[:1] + manifests(before)[:1], key=_version_of)
-    _publish(path, _version_of(manifests(path)[0]), over=newest)
+    version = newest_version(path)
+    _publish(path, version, after=max(version, above))
     SyncedTree(path, syncer=syncer).sync()
 
 
-def _publish(path: Path, version: int, *, over: Path) -> bool:
-    """Publish the content of `version` under the number after that of the manifest `over`."""
-    number = _version_of(over)
+def newest_version(path: Path) -> int:
+    """Return the newest version of the store at this path, from the names of its files; 0 without any."""
+    found = manifests(path)
+    return _version_of(found[0]) if found else 0
+
+
+def _publish(path: Path, version: int, *, after: int) -> bool:
+    """Publish the content of `version` under the number that follows `after`."""
+    number = after
     with committing(path), tempfile.TemporaryDirectory(prefix=".fence-", dir=path.parent) as beside:
         scratch = Path(beside)
         (scratch / VERSIONS).mkdir()
-        shutil.copyfile(over, _manifest(scratch, number))
+        _manifest(scratch, number).write_bytes(_renumbered(_manifest(path, version).read_bytes(), number))
         dataset = lance.dataset(beside)
-        if number != version:
-            _manifest(scratch, number).unlink()  # the version is taken from the dataset, and the content from below
-            shutil.copyfile(_manifest(path, version), _manifest(scratch, version))
-        lance.LanceDataset.commit(dataset, lance.LanceOperation.Restore(version), read_version=number)
+        lance.LanceDataset.commit(dataset, lance.LanceOperation.Restore(number), read_version=number)
         (path / TRANSACTIONS).mkdir(exist_ok=True)
         for transaction in (scratch / TRANSACTIONS).iterdir():  # first: late commits look into it for conflicts
             os.link(transaction, path / TRANSACTIONS / transaction.name)
@@ -66,6 +73,32 @@ def _publish(path: Path, version: int, *, over: Path) -> bool:
         except FileExistsError:
             return False
         return True
+
+
+def _renumbered(manifest: bytes, number: int) -> bytes:
+    """Return the manifest with another version.
+
+    A manifest is a protobuf message behind its length; the file's end names its position. Of a field that a message
+    holds twice the last one counts, so the version is appended. Raises `ValueError` for any other format.
+    """
+    head, (start,) = manifest[: -_END.size], _END.unpack(manifest[-_END.size :])[:1]
+    if not 0 <= start <= len(head) - _LENGTH.size or not manifest.endswith(LANCE_END):
+        raise ValueError("the manifest has no end")
+    (length,) = _LENGTH.unpack_from(head, start)
+    message = head[start + _LENGTH.size :]
+    if len(message) != length:
+        raise ValueError("the manifest's length differs")
+    message += _VERSION_FIELD + _varint(number)
+    return head[:start] + _LENGTH.pack(len(message)) + message + manifest[-_END.size :]
+
+
+def _varint(number: int) -> bytes:
+    written = bytearray()
+    while number > 0x7F:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
 
 
 def _manifest(path: Path, version: int) -> Path:

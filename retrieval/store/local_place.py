@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.files.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder, remove, write_file
+from winnow.retrieval.files.layout import NEXT_NUMBER
 from winnow.retrieval.store.checksums import StoreSums, checksums_without_file
 from winnow.retrieval.store.fence import publish_fence
 from winnow.retrieval.store.lance_errors import committing, reading
 from winnow.retrieval.store.lance_files import require_room
-from winnow.retrieval.store.numbering import NEXT_NUMBER
 from winnow.retrieval.store.retention import find_superseded, holding, try_exclusive
 from winnow.retrieval.store.torn_commits import VERSIONS, manifests, set_torn_commits_aside
 

@@ -10,13 +10,11 @@ both counts: such a writer may still write an older number into the file.
 from __future__ import annotations
 
 import zlib
-from typing import Final
 
 from winnow.retrieval.errors import StoreCorrupt
+from winnow.retrieval.files.layout import NEXT_NUMBER
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.store.place import StorePlace
-
-NEXT_NUMBER: Final = "next_chunk_number"  # next to Lance's own folders, so it is copied and removed with them
 
 
 class ChunkNumberSequence:

@@ -2,11 +2,12 @@
 
     python -m tests.faults.fence --pauses 20 --seed 1
 
-1. Every write path, stopped (SIGSTOP) after each of its renewals, so right before each of its commits and removals.
-   Another writer waits until the lease expires, takes over and commits five times; then the first continues (SIGCONT).
-2. The same with a writer that must publish a fence itself.
+1. Every write path, stopped (SIGSTOP) after each of its renewals, so right before each of its commits and removals, and
+   every move of the pointer, stopped after each look at its token. Another writer waits until the lease expires, takes
+   over, commits five times and publishes; then the first continues (SIGCONT).
+2. The same with a writer that must publish a fence itself, and with one whose collection is made again meanwhile.
 3. A process that writes one document after the other, stopped at random moments.
-4. The control: without the fence the first of these must find something wrong.
+4. The controls: without the fence, deletions and publications must be found to arrive late.
 
 Exits with 1 if anything is wrong.
 """
@@ -29,9 +30,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.fencing import (
+    LATE,
+    MOVES,
     PATHS,
     Outcome,
     PausingLease,
+    TakenOver,
     UnfencedLease,
     contents,
     fail,
@@ -39,13 +43,16 @@ from tests.faults.fencing import (
     lease,
     lock_of,
     opened,
+    prepare,
+    run,
     take_over,
 )
-from tests.faults.scripted import OPERATIONS, Model, document, write
+from tests.faults.scripted import IDENTITY, OPERATIONS, Model, document, folder_of, write
 from tests.postgres import running
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
 from winnow.retrieval.errors import CollectionBusy, WriterSuperseded
+from winnow.retrieval.generation.history import fold
 
 LEASE_SECONDS: Final = 1.0
 STEP_SECONDS_MAX: Final = 120.0  # for a process to reach its pause or its end
@@ -57,7 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pauses", type=int, default=20, help="random ones")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--paths", nargs="+", default=list(PATHS), choices=list(PATHS))
+    parser.add_argument("--paths", nargs="+", default=[*PATHS, *MOVES], choices=[*PATHS, *MOVES])
     parser.add_argument("--writer", nargs=4, metavar=("ROOT", "URL", "PATH", "AT"), help=argparse.SUPPRESS)
     parser.add_argument("--stream", nargs=2, metavar=("ROOT", "URL"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -74,11 +81,15 @@ def main() -> int:
             for path in asked.paths:
                 wrong += shown(path, list(matrix(base, database, url, path)))
             wrong += shown("upsert, with a fence to publish", list(matrix(base, database, url, "upsert", failed=True)))
+            for path in ("upsert", "delete", "words"):
+                again = list(matrix(base, database, url, path, replaces=True))
+                wrong += shown(f"{path}, with the collection made again", again)
             wrong += randomly_paused(base, database, url, pauses=asked.pauses, seed=asked.seed)
-            control = list(matrix(base, database, url, "delete", second=UnfencedLease))
-            found = sum(bool(each.wrong) for each in control)
-            print(f"control without a fence: {found} of {len(control)} pauses published what was late")
-            wrong += not found
+            for path in ("delete", "publication"):
+                control = list(matrix(base, database, url, path, second=UnfencedLease))
+                found = sum(bool(each.wrong) for each in control)
+                print(f"control without a fence, {path}: {found} of {len(control)} pauses published what was late")
+                wrong += not found
     finally:
         shutil.rmtree(base)
     return 1 if wrong else 0
@@ -91,18 +102,19 @@ def matrix(
     path: str,
     *,
     failed: bool = False,
+    replaces: bool = False,
     second: type[SqlWriterLease] = SqlWriterLease,
 ) -> Iterator[Outcome]:
     """Stop a writer of this path after each of its renewals."""
     prepared = base / "prepared"
-    OPERATIONS[PATHS[path][0]].prepare(prepared)
+    prepare(path, prepared)
     try:
         for at in range(1, sys.maxsize):
             root = Path(tempfile.mkdtemp(prefix="run-", dir=base)) / "data"
             shutil.copytree(prepared, root)
             if failed:
                 fail(root, lease(SqlWriterLease, database, str(root)))
-            outcome = stopped(root, database, url, path, at=at, second=second)
+            outcome = stopped(root, database, url, path, at=at, second=second, replaces=replaces)
             if not outcome.at:
                 return
             yield outcome
@@ -111,12 +123,12 @@ def matrix(
 
 
 def stopped(
-    root: Path, database: SqlDatabase, url: str, path: str, *, at: int, second: type[SqlWriterLease]
+    root: Path, database: SqlDatabase, url: str, path: str, *, at: int, second: type[SqlWriterLease], replaces: bool
 ) -> Outcome:
     with started("--writer", str(root), url, path, str(at)) as process:
         if not is_stopped(process):
             return Outcome(path=path, at=0, superseded=False)
-        expected = take_over(root, lease(second, database, str(root), host="two"))
+        expected = take_over(root, lease(second, database, str(root), host="two"), replaces=replaces)
         os.kill(process.pid, signal.SIGCONT)
         code = process.wait(STEP_SECONDS_MAX)
     outcome = Outcome(path=path, at=at, superseded=code == SUPERSEDED)
@@ -132,8 +144,8 @@ def written(root: Path, database: SqlDatabase, path: str, at: int) -> int:
     held.at, held.pause = at, lambda: os.kill(os.getpid(), signal.SIGSTOP)
     try:
         with held.writing(lock_of(root, "first"), wait_seconds=STEP_SECONDS_MAX):
-            PATHS[path][1](opened(root, held))
-    except WriterSuperseded:
+            run(path, root, held)
+    except LATE:
         return SUPERSEDED
     return 0
 
@@ -168,7 +180,10 @@ def randomly_paused(base: Path, database: SqlDatabase, url: str, *, pauses: int,
         f"random pauses: {pauses}, superseded {superseded}, acknowledged {len(acknowledged)}: "
         f"lost {len(lost)}, doubled {len(doubled)}, late {len(came_late)}"
     )
-    return len(lost) + len(doubled) + len(came_late) + (not superseded) + len(faults(root, database, found))
+    store = opened(root, lease(SqlWriterLease, database, str(root)))
+    generation = fold(folder_of(root), store.snapshot(), IDENTITY).name
+    wrong = faults(root, database, TakenOver(documents=found, generation=generation))
+    return len(lost) + len(doubled) + len(came_late) + (not superseded) + len(wrong)
 
 
 def second_writer(root: Path, database: SqlDatabase, turn: int, late: set[str]) -> Model:

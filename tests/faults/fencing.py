@@ -12,14 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.faults.scripted import DIMENSION, OPERATIONS, WRITTEN, Model, document, folder_of, write
+from tests.faults.scripted import DIMENSION, IDENTITY, OPERATIONS, WRITTEN, Model, document, folder_of, write
+from winnow.api.collections.folder_moves import take_away
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
-from winnow.retrieval.errors import StoreCorrupt, WriterSuperseded
+from winnow.retrieval.errors import CollectionBusy, StorageMoved, StoreCorrupt, WriterSuperseded
+from winnow.retrieval.files.durable import make_folder, remove
 from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.history import fold, roll_back
+from winnow.retrieval.generation.open import check_generation
+from winnow.retrieval.generation.pointer import current_name
 from winnow.retrieval.store.checksums import checksum_fault, find_damage
 from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.store.succession import create_successor, pass_versions
 
+LATE: Final = (WriterSuperseded, CollectionBusy, StorageMoved)  # what a writer is told that comes late
 TENANT: Final = "default"
 COLLECTION: Final = "fenced"
 TAKEN_OVER: Final[tuple[Model, ...]] = tuple({f"taken-over-{at}": (f"by the second writer {at}", 2)} for at in range(5))
@@ -42,6 +49,15 @@ class PausingLease(SqlWriterLease):
         self._count()
         return first
 
+    def begin_move(self) -> int:
+        token = super().begin_move()
+        self._count()
+        return token
+
+    def require_move(self, token: int) -> None:
+        super().require_move(token)
+        self._count()
+
     def _count(self) -> None:
         self.renewals += 1
         if self.renewals == self.at:
@@ -49,11 +65,19 @@ class PausingLease(SqlWriterLease):
 
 
 class UnfencedLease(SqlWriterLease):
-    """The control: takes over without a fence."""
+    """The control: takes over without a fence, and moves the pointer by the file lock alone."""
+
+    expires = False  # type: ignore[misc]
 
     def renew(self) -> bool:
         super().renew()
         return False
+
+    def begin_move(self) -> int:
+        return 0
+
+    def require_move(self, token: int) -> None:
+        """Nothing is compared."""
 
 
 def _upsert(store: LanceStore) -> None:
@@ -69,6 +93,18 @@ def _rebuild_words(store: LanceStore) -> None:
     store.renew_words([])
 
 
+def _publish(root: Path, held: SqlWriterLease) -> None:
+    fold(folder_of(root), opened(root, held).snapshot(), IDENTITY, lease=held)
+
+
+def _roll_back(root: Path, held: SqlWriterLease) -> None:
+    roll_back(folder_of(root), IDENTITY, lease=held)
+
+
+MOVES: Final[dict[str, tuple[str, Callable[[Path, SqlWriterLease], object]]]] = {
+    "publication": ("publish", _publish),
+    "rollback": ("rollback", _roll_back),
+}
 PATHS: Final[dict[str, tuple[str, Callable[[LanceStore], object]]]] = {
     "upsert": ("upsert", _upsert),
     "new columns": ("upsert", lambda store: store.replace([document("columns", "9 new", 2)])),
@@ -90,6 +126,25 @@ class Outcome:
     at: int  # the renewal after which the first writer paused; 0: it ended before
     superseded: bool
     wrong: tuple[str, ...] = field(default=())
+
+
+def prepare(path: str, root: Path) -> None:
+    OPERATIONS[(PATHS.get(path) or MOVES[path])[0]].prepare(root)
+
+
+def run(path: str, root: Path, held: SqlWriterLease) -> None:
+    if path in MOVES:
+        MOVES[path][1](root, held)
+    else:
+        PATHS[path][1](opened(root, held))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenOver:
+    """What must be there after another writer took over."""
+
+    documents: Model
+    generation: str  # that it published
 
 
 def contents(store: LanceStore) -> Model:
@@ -116,16 +171,25 @@ def lock_of(root: Path, writer: str) -> CollectionFolder:
     return CollectionFolder(root / "locks" / writer)
 
 
-def take_over(root: Path, held: SqlWriterLease, *, wait_seconds: float = 30.0) -> Model:
-    """What another host does: returns what must be there from then on."""
+def take_over(root: Path, held: SqlWriterLease, *, wait_seconds: float = 30.0, replaces: bool = False) -> TakenOver:
+    """What another host does: it writes and publishes; `replaces` means that it makes the collection again before."""
     with held.writing(lock_of(root, "second"), wait_seconds=wait_seconds):
+        folder = folder_of(root)
+        for lock in (folder.fold_lock, folder.pointer_lock):
+            lock.unlink(missing_ok=True)  # which it does not see
+        if replaces:
+            pass_versions(folder.corpus, held)
+            remove(take_away(folder, held))
+            make_folder(folder.generations)
+            create_successor(folder.corpus, dimension=DIMENSION, lease=held)
         store = opened(root, held)
         store.replace([document(*_only(TAKEN_OVER[0]))])
         found = contents(store)
         for each in TAKEN_OVER[1:]:
             store.replace([document(*_only(each))])
             found |= each
-        return found
+        published = fold(folder, store.snapshot(), IDENTITY, lease=held, wait_seconds=wait_seconds)
+        return TakenOver(documents=found, generation=published.name)
 
 
 def _only(model: Model) -> tuple[str, str, int]:
@@ -146,24 +210,23 @@ def paused(
 
     `is_after_failure`: the first writer has a fence to publish itself.
     """
-    prepare, run = OPERATIONS[PATHS[path][0]].prepare, PATHS[path][1]
-    prepare(root)
+    prepare(path, root)
     name = str(root)
     first = lease(PausingLease, database, name)
     assert isinstance(first, PausingLease)
     if is_after_failure:
         fail(root, lease(SqlWriterLease, database, name))
-    expected: Model = {}
-    first.at, first.pause = at, lambda: expected.update(take_over(root, lease(second, database, name)))
+    expected: list[TakenOver] = []
+    first.at, first.pause = at, lambda: expected.append(take_over(root, lease(second, database, name)))
     superseded = False
     try:
         with first.writing(lock_of(root, "first")):
-            run(opened(root, first))
-    except WriterSuperseded:
+            run(path, root, first)
+    except LATE:
         superseded = True
-    if first.renewals < at:
+    if not expected:
         return Outcome(path=path, at=0, superseded=superseded)
-    return Outcome(path=path, at=at, superseded=superseded, wrong=tuple(faults(root, database, expected)))
+    return Outcome(path=path, at=at, superseded=superseded, wrong=tuple(faults(root, database, expected[0])))
 
 
 def fail(root: Path, held: SqlWriterLease) -> None:
@@ -172,16 +235,21 @@ def fail(root: Path, held: SqlWriterLease) -> None:
         LanceStore.open(root, dimension=DIMENSION)
 
 
-def faults(root: Path, database: SqlDatabase, expected: Model) -> list[str]:
-    """Compare what is stored, check every file, and write once more."""
+def faults(root: Path, database: SqlDatabase, expected: TakenOver) -> list[str]:
+    """Compare what is stored and served, check every file, and write once more."""
     held = lease(SqlWriterLease, database, str(root))
-    corpus = folder_of(root).corpus
+    folder, documents = folder_of(root), expected.documents
+    corpus = folder.corpus
     wrong = []
     with held.writing(lock_of(root, "third")):
         store = opened(root, held)
-        if (found := contents(store)) != expected:
-            differing = {name for name in {*found, *expected} if found.get(name) != expected.get(name)}
+        if (found := contents(store)) != documents:
+            differing = {name for name in {*found, *documents} if found.get(name) != documents.get(name)}
             wrong.append(f"documents differ: {sorted(differing)}")
+        if (current := current_name(folder)) != expected.generation:
+            wrong.append(f"{current} is current instead of {expected.generation}")
+        elif fault := check_generation(folder, expected.generation, store=store)[1]:
+            wrong.append(f"{current}: {fault}")
         used = int(store.snapshot().chunk_numbers().max())
         store.replace([document("last", "written last", 1)])
         newest = store.snapshot().chunk_numbers().max()

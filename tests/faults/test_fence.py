@@ -21,9 +21,9 @@ def catalog(postgres: PostgresServer) -> SqlDatabase:
     return SqlDatabase.open(postgres.new(template=TEMPLATE))
 
 
-@pytest.mark.parametrize(("path", "at"), [("upsert", 4), ("delete", 3)])
+@pytest.mark.parametrize(("path", "at"), [("upsert", 4), ("delete", 3), ("publication", 2), ("rollback", 3)])
 def test_a_superseded_writer_publishes_nothing(path: str, at: int, catalog: SqlDatabase, tmp_path: Path) -> None:
-    """It renewed its lease right before the commit, and paused there."""
+    """It renewed its lease, or compared its token, right before the commit or the rename, and paused there."""
     outcome = paused(tmp_path / "data", catalog, path, at)
     assert (outcome.at, outcome.superseded, outcome.wrong) == (at, True, ())
 
@@ -33,8 +33,9 @@ def test_a_writer_that_pauses_before_its_fence_takes_nothing_back(catalog: SqlDa
     assert (outcome.at, outcome.superseded, outcome.wrong) == (1, True, ())
 
 
-def test_without_a_fence_what_is_late_is_published(catalog: SqlDatabase, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("path", "at"), [("delete", 3), ("publication", 2)])
+def test_without_a_fence_what_is_late_is_published(path: str, at: int, catalog: SqlDatabase, tmp_path: Path) -> None:
     """The control."""
-    outcome = paused(tmp_path / "data", catalog, "delete", 3, second=UnfencedLease)
+    outcome = paused(tmp_path / "data", catalog, path, at, second=UnfencedLease)
     assert outcome.at
     assert outcome.wrong != ()

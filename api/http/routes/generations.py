@@ -50,7 +50,8 @@ async def roll_back_generation(
     opened = await _open(request, tenant, name)
 
     def gone_back() -> GenerationsResponse:
-        roll_back(opened.folder, opened.collection.embedder, to=body.to if body else None)
+        to = body.to if body else None
+        roll_back(opened.folder, opened.collection.embedder, to=to, lease=opened.lease)
         opened.searchable.refresh()
         return _list(opened)
 

@@ -21,7 +21,7 @@ from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.catalog.sql.tenants import GRANTS, TENANTS, add_tenant
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.embed.embedder import EmbedderIdentity
-from winnow.retrieval.errors import CollectionExists, CollectionNotFound
+from winnow.retrieval.errors import CollectionBusy, CollectionExists, CollectionNotFound
 from winnow.retrieval.records import Collapse, Diversity, JsonValue
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
@@ -140,13 +140,26 @@ class SqlCollections:
         with self._database.reading() as connection:
             return [_collection(row) for row in connection.execute(wanted)]
 
-    def remove(self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE) -> None:
-        """Remove the row. `folder_follows` notes, in the same transaction, that the folder's removal has begun."""
+    def remove(
+        self,
+        tenant: TenantName,
+        name: str,
+        *,
+        made_at: datetime | None = None,
+        folder_follows: bool = False,
+        by: Actor = COMMAND_LINE,
+    ) -> None:
+        """Remove the row. `folder_follows` notes, in the same transaction, that the folder's removal has begun.
+
+        Raises `CollectionNotFound`, and `CollectionBusy` if it is another collection than the one created at `made_at`.
+        """
         where = _by_name(_collections, tenant, name)
         with self._database.writing() as connection:
             row = connection.execute(sql.select(_collections).where(where)).first()
             if row is None:
                 raise CollectionNotFound(name)
+            if made_at is not None and _collection(row).created_at != made_at:
+                raise CollectionBusy(f"{name} has just been replaced")
             connection.execute(sql.delete(_collections).where(where))
             for module in (judgments, stability_tables):
                 module.forget_collection(connection, tenant, name)

@@ -3,6 +3,7 @@
     take     if the row is released or expired: token + 1
     renew    before each commit, if the token is still ours; it also reserves chunk numbers
     end      released, or expired at once if the holder failed
+    move     of the pointer, by any process: pointer_token + 1; before the file moves, its token must be the newest
 
 Only the database's clock counts. Expiry decides who should write, and never what is safe: a holder whose row expired
 goes on as long as no other has taken it, and one that was superseded finds another token. `needs_fence` is set where a
@@ -59,14 +60,25 @@ _RENEW: Final = sql.text(f"""
     UPDATE writer_leases SET
         expires_ms = {_NOW} + :lasts_ms,
         needs_fence = CASE WHEN :is_fenced THEN 0 ELSE needs_fence END,
-        next_number = CASE WHEN :count > 0 THEN greatest(next_number, :least) + :count ELSE next_number END
+        next_number = CASE WHEN :count > 0 THEN greatest(next_number, :least) + :count ELSE next_number END,
+        store_version = greatest(store_version, :version)
     WHERE tenant = :tenant AND collection = :collection AND token = :token AND expires_ms <> 0
-    RETURNING needs_fence, next_number
+    RETURNING needs_fence, next_number, store_version
 """)  # noqa: S608  likewise
 _END: Final = sql.text("""
     UPDATE writer_leases SET expires_ms = :expires_ms
     WHERE tenant = :tenant AND collection = :collection AND token = :token
 """)
+_BEGIN_MOVE: Final = sql.text("""
+    INSERT INTO writer_leases AS lease
+        (tenant, collection, token, holder, expires_ms, needs_fence, next_number, pointer_token)
+    VALUES (:tenant, :collection, 0, '', 0, 0, 0, 1)
+    ON CONFLICT (tenant, collection) DO UPDATE SET pointer_token = lease.pointer_token + 1
+    RETURNING pointer_token
+""")
+_NEWEST_MOVE: Final = sql.text(
+    "SELECT pointer_token FROM writer_leases WHERE tenant = :tenant AND collection = :collection"
+)
 _RELEASED, _EXPIRED = 0, 1  # milliseconds since 1970
 
 
@@ -159,6 +171,21 @@ class SqlWriterLease:
     def take_numbers(self, count: int, *, least: int) -> int:
         return int(self._renew(count=count, least=least).next_number) - count
 
+    def pass_version(self, version: int) -> int:
+        return int(self._renew(version=version).store_version)
+
+    def begin_move(self) -> int:
+        with self._database.reading() as connection:
+            token = connection.execute(_BEGIN_MOVE, self._name).scalar_one()
+            connection.commit()
+        return int(token)
+
+    def require_move(self, token: int) -> None:
+        with self._database.reading() as connection:
+            newest = connection.execute(_NEWEST_MOVE, self._name).scalar()
+        if newest != token:
+            raise CollectionBusy(f"another host has changed which index of {self._name['collection']} is current")
+
     def _take(self, until: float) -> None:
         holder = {"host": self._host, "holder": f"{self._host}/{os.getpid()}"}
         while True:
@@ -172,11 +199,12 @@ class SqlWriterLease:
                 raise CollectionBusy(f"{self._name['collection']} is in use by another host")
             time.sleep(RETRY_SECONDS)
 
-    def _renew(self, *, count: int = 0, least: int = 0, is_fenced: bool = False) -> sql.Row[Any]:
+    def _renew(self, *, count: int = 0, least: int = 0, version: int = 0, is_fenced: bool = False) -> sql.Row[Any]:
         assert self._token is not None, "only a holder commits. This is a bug."
-        values = {"token": self._token, "count": count, "least": least, "is_fenced": is_fenced}
+        values = {"token": self._token, "count": count, "least": least, "version": version, "is_fenced": is_fenced}
         with self._database.reading() as connection:
-            _without_flush(connection)
+            if not version:  # which is nowhere else
+                _without_flush(connection)
             row = connection.execute(_RENEW, self._name | self._lasts | values).first()
             connection.commit()
         if row is None:

@@ -26,6 +26,7 @@ from winnow.retrieval.generation.pointer import current_name, names
 from winnow.retrieval.index.planner import IndexWish, Recipe
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.vector_format import VectorFormat
 
 ON_CPU = {"device": "cpu", "device_fault": None}
 CHUNKS_MAX = 2
@@ -292,10 +293,10 @@ async def test_nor_while_it_is_being_made(builder: Builder, monkeypatch: pytest.
     snapshot, create = before.store.snapshot(), LanceStore.create
     builder.parts.disk.remove("default", "docs")
 
-    def interrupted(path: Path, *, dimension: int, lease: WriterLease) -> LanceStore:
+    def interrupted(path: Path, *, dimension: int, vectors: VectorFormat, lease: WriterLease) -> LanceStore:
         with pytest.raises(CollectionBusy, match="docs has just been replaced"):
             fold_here(before.folder, snapshot, before.collection.embedder, made_at=before.collection.created_at)
-        return create(path, dimension=dimension, lease=lease)
+        return create(path, dimension=dimension, vectors=vectors, lease=lease)
 
     monkeypatch.setattr(LanceStore, "create", interrupted)
     builder.parts.ingest.make("default", "docs")

@@ -11,7 +11,7 @@ import pytest
 from tests.builders import DIMENSION, written
 from winnow.retrieval.errors import StoreCorrupt, WriterSuperseded
 from winnow.retrieval.files.lease import OneHostLease
-from winnow.retrieval.store.fence import fence_successor, publish_fence
+from winnow.retrieval.store.fence import fence_successor, newest_version, publish_fence
 from winnow.retrieval.store.lance_store import LanceStore
 
 
@@ -131,7 +131,7 @@ def test_a_late_write_does_not_reach_the_store_that_took_the_place(path: Path, c
         opened(path).replace([written("a", f"again {at}")])
 
     def exchange() -> None:
-        fence_successor(restored, before=path)
+        fence_successor(restored, above=newest_version(path))
         shutil.move(path, path.parent / "replaced")
         shutil.move(restored, path)
 

@@ -1,0 +1,177 @@
+"""Tests that a run on a Ray cluster that loses a node makes the collection of the local engine, to the bit.
+
+    python -m tests.distributed.kills --documents 5000 --kills 10 --seed 1
+    python -m tests.distributed.kills --documents 20000 --kills 0
+
+Runs `winnow index` with the local engine, then on a cluster of three small nodes (the head has no CPU for workers). In
+each round one node is killed (SIGKILL, by its process id) at a random moment, and another one joins. Compares
+documents, chunk numbers, spans and the bits of every vector. Prints wall and CPU seconds of both engines, of
+the command with all its processes and of the cluster. Exits with 1 if anything differs. Needs the extra `ray`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench.indexing.interrupt import write_corpus
+from tests.distributed.runs import Ended, finish, rows, start
+from tests.tiny_models import write_embedder
+
+NODES: Final = 2  # beside the head
+MOMENTS: Final = (0.3, 0.9)  # of an undisturbed run's seconds, between which a node is killed
+OBJECT_STORE_BYTES: Final = 100 * 1024 * 1024
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+BUNDLED: Final = "winnow-embed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """A run, and what it took."""
+
+    ended: Ended
+    wall_seconds: float
+    cpu_seconds: float
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, default=5_000)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bundled", action="store_true", help="the bundled embedder instead of a tiny one")
+    asked = parser.parse_args()
+    moments = random.Random(asked.seed)
+    base = Path(tempfile.mkdtemp(prefix="ray-kills-"))
+    wrong = 0
+    try:
+        corpus = base / "corpus.jsonl"
+        write_corpus(corpus, documents=asked.documents)
+        model = BUNDLED if asked.bundled else str(write_embedder(base / "embedder"))
+        local = timed(corpus, base / "local", model)
+        print(f"local: {local.wall_seconds:.0f} s, {local.cpu_seconds:.0f} CPU s", flush=True)
+        expected = rows(base / "local")
+        whole = on_cluster(corpus, base / "whole", model, kill_after=None)
+        wrong += shown("ray", whole, is_same=rows(base / "whole") == expected)
+        print(f"CPU ratio, cluster included: {whole.cpu_seconds / local.cpu_seconds:.2f}", flush=True)
+        for turn in range(asked.kills):
+            after = moments.uniform(*MOMENTS) * whole.wall_seconds
+            run = on_cluster(corpus, base / "killed", model, kill_after=after)
+            wrong += shown(f"killed {turn}, after {after:.1f} s", run, is_same=rows(base / "killed") == expected)
+            shutil.rmtree(base / "killed")
+    finally:
+        shutil.rmtree(base)
+    return 1 if wrong else 0
+
+
+def shown(name: str, run: Timed, *, is_same: bool) -> int:
+    engine = run.ended.report["engine"]
+    lost = sum(each["lost"] for each in engine["workers"])
+    print(
+        f"{name}: {run.wall_seconds:.0f} s, {run.cpu_seconds:.0f} CPU s, workers lost {lost}, windows sent again "
+        f"{engine['windows_sent_again']}, {'same' if is_same else 'DIFFERS'}",
+        flush=True,
+    )
+    return int(not is_same)
+
+
+def timed(corpus: Path, data: Path, model: str, *flags: str, also: frozenset[int] = frozenset()) -> Timed:
+    """`also` are processes to count besides those of the command."""
+    began = time.monotonic()
+    process = start(corpus, data, model, *flags)
+    with counted({process.pid} | also) as ticks:
+        ended = finish(process)
+    return Timed(ended=ended, wall_seconds=time.monotonic() - began, cpu_seconds=sum(ticks.values()) / TICKS)
+
+
+def on_cluster(corpus: Path, data: Path, model: str, *, kill_after: float | None) -> Timed:
+    """Index on a new cluster, one of whose nodes is killed after so many seconds."""
+    with cluster() as (nodes, pids):
+        flags = ("--engine", "ray", "--ray-address", nodes.address, "--workers", str(NODES))
+        if kill_after is None:
+            return timed(corpus, data, model, *flags, also=pids)
+        timer = threading.Timer(kill_after, replace_node, (nodes,))
+        timer.start()
+        try:
+            return timed(corpus, data, model, *flags, also=pids)
+        finally:
+            timer.join()
+
+
+def replace_node(nodes: Any) -> None:
+    """Kill the first node's raylet, with which its workers end, and let another node join."""
+    doomed = min(nodes.worker_nodes, key=lambda node: str(node.unique_id))
+    os.kill(doomed.all_processes["raylet"][0].process.pid, signal.SIGKILL)
+    nodes.add_node(num_cpus=1, node_ip_address="127.0.0.1", object_store_memory=OBJECT_STORE_BYTES)
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[tuple[Any, frozenset[int]]]:
+    """Yield a cluster on loopback, and the processes it consists of."""
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": 0,
+            "node_ip_address": "127.0.0.1",
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+        },
+    )
+    try:
+        for _ in range(NODES):
+            nodes.add_node(num_cpus=1, node_ip_address="127.0.0.1", object_store_memory=OBJECT_STORE_BYTES)
+        everything = [nodes.head_node, *nodes.worker_nodes]
+        pids = {each.process.pid for node in everything for kind in node.all_processes.values() for each in kind}
+        yield nodes, frozenset(pids)
+    finally:
+        nodes.shutdown()
+
+
+@contextlib.contextmanager
+def counted(roots: set[int]) -> Iterator[dict[int, int]]:
+    """Yield CPU ticks by process, of these and of all that come from them; complete when the block has ended."""
+    ticks: dict[int, int] = {}
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.1):
+            found = dict(_processes())
+            family = set(roots) | set(ticks)
+            for pid, (parent, _) in sorted(found.items()):
+                if parent in family:
+                    family.add(pid)
+            ticks.update({pid: found[pid][1] for pid in family if pid in found})
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield ticks
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _processes() -> Iterator[tuple[int, tuple[int, int]]]:
+    """Parent and ticks of every process."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text("utf-8", errors="replace").rpartition(") ")[2].split()
+            yield int(path.parent.name), (int(fields[1]), int(fields[11]) + int(fields[12]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
