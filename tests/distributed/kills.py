@@ -17,11 +17,12 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -87,11 +88,19 @@ def shown(name: str, run: Timed, *, is_same: bool) -> int:
     return int(not is_same)
 
 
-def timed(corpus: Path, data: Path, model: str, *flags: str, also: frozenset[int] = frozenset()) -> Timed:
+def timed(
+    corpus: Path,
+    data: Path,
+    model: str,
+    *flags: str,
+    also: frozenset[int] = frozenset(),
+    meanwhile: Callable[[subprocess.Popen[bytes]], None] = lambda process: None,
+) -> Timed:
     """`also` are processes to count besides those of the command."""
     began = time.monotonic()
     process = start(corpus, data, model, *flags)
     with counted({process.pid} | also) as ticks:
+        meanwhile(process)
         ended = finish(process)
     return Timed(ended=ended, wall_seconds=time.monotonic() - began, cpu_seconds=sum(ticks.values()) / TICKS)
 
@@ -100,14 +109,14 @@ def on_cluster(corpus: Path, data: Path, model: str, *, kill_after: float | None
     """Index on a new cluster, one of whose nodes is killed after so many seconds."""
     with cluster() as (nodes, pids):
         flags = ("--engine", "ray", "--ray-address", nodes.address, "--workers", str(NODES))
-        if kill_after is None:
-            return timed(corpus, data, model, *flags, also=pids)
-        timer = threading.Timer(kill_after, replace_node, (nodes,))
-        timer.start()
-        try:
-            return timed(corpus, data, model, *flags, also=pids)
-        finally:
-            timer.join()
+
+        def disturb(process: subprocess.Popen[bytes]) -> None:
+            if kill_after is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(kill_after)
+                replace_node(nodes)
+
+        return timed(corpus, data, model, *flags, also=pids, meanwhile=disturb)
 
 
 def replace_node(nodes: Any) -> None:
