@@ -49,6 +49,8 @@ CAMPAIGNS: Final = (
     _campaign("faults-flips", 20, "tests.faults.flips", "--count", "200", "--seed", "1"),
     _campaign("faults-fence", 60, "tests.faults.fence", "--pauses", "20", "--seed", "1"),
     _campaign("faults-ray-nodes", 60, "tests.distributed.kills", "--documents", "5000", "--kills", "10", "--seed", "1"),
+    _campaign("faults-replicas", 30, "tests.faults.replicas", "--rounds", "20", "--seed", "1"),
+    _campaign("deployment-schemas", 10, "tests.deployment.schemas"),
     _campaign("faults-life", 60, "tests.faults.life", "--steps", "20000", "--seed", "1"),
     _campaign("faults-interrupt", 30, "bench.indexing.interrupt", "--kills", "20"),
     _campaign("faults-vllm", 30, "pytest", "tests/vllm/test_faults.py", "--rounds=5", "--grace=0.1", "-s"),
