@@ -34,6 +34,7 @@ from winnow.retrieval.store.contract import Store, StoreSnapshot
 REFRESH_SECONDS: Final = (
     0.5  # between two checks for other processes' commits; a check takes time, and 1 s is guaranteed
 )
+AGE_SECONDS_MAX: Final = 1.0  # of a view, also where a check takes long
 REMOVED_AHEAD: Final = 8  # removed chunks expected in any list of the nearest
 
 _log = logging.getLogger(__name__)
@@ -195,8 +196,9 @@ class IndexReader:
     def view(self) -> Searcher:
         """Return the newest state, at most a second old. Raises `CollectionNotReady` if there is nothing to search."""
         newest = self._newest
-        stale = time.monotonic() - self._checked_at >= REFRESH_SECONDS
-        if newest is None or (stale and not self._lock.locked()):  # one checks, the others need not wait for it
+        age = time.monotonic() - self._checked_at
+        # One checks, and the others need not wait for it until the second is over.
+        if newest is None or age >= AGE_SECONDS_MAX or (age >= REFRESH_SECONDS and not self._lock.locked()):
             newest = self.follow()
         if newest.opened is None and not newest.snapshot.count():
             raise CollectionNotReady(self._folder.path.name)

@@ -69,6 +69,27 @@ def test_nothing_at_all_is_not_ready(folder: CollectionFolder) -> None:
     assert found(opened.view(), QUERIES[0], 5) == [("a", 0)]
 
 
+def test_a_view_is_never_older_than_a_second(folder: CollectionFolder) -> None:
+    """While another thread checks the disk, a younger view serves at once; an older one waits for what is there now."""
+    store = MemoryStore()
+    store.replace([written("a", "text")])
+    opened = searchable(folder, store)
+    opened.view()
+    store.replace([written("b", "more")])
+    opened._lock.acquire()
+    opened._checked_at = time.monotonic() - 0.7
+    assert opened.view().snapshot.counts()[0] == 1
+    opened._checked_at = time.monotonic() - 1.1
+    seen: list[Searcher] = []
+    waiting = threading.Thread(target=lambda: seen.append(opened.view()))
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    opened._lock.release()
+    waiting.join()
+    assert seen[0].snapshot.counts()[0] == 2
+
+
 def test_without_a_generation_the_store_serves(folder: CollectionFolder) -> None:
     """Indexing that was interrupted before its publication can be searched."""
     store = MemoryStore()
