@@ -51,12 +51,13 @@ from tests.faults.scripted import IDENTITY, OPERATIONS, Model, document, folder_
 from tests.postgres import running
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
-from winnow.retrieval.errors import CollectionBusy, WriterSuperseded
+from winnow.retrieval.errors import CollectionBusy, StoreCorrupt, WriterSuperseded
 from winnow.retrieval.generation.history import fold
 
 LEASE_SECONDS: Final = 1.0
 STEP_SECONDS_MAX: Final = 120.0  # for a process to reach its pause or its end
 SUPERSEDED: Final = 3  # exit code
+GONE: Final = 4  # exit code: the files that it reads were removed with its collection
 PAUSE_SECONDS_MAX: Final = 2.0  # between two random pauses
 
 
@@ -131,8 +132,8 @@ def stopped(
         expected = take_over(root, lease(second, database, str(root), host="two"), replaces=replaces)
         os.kill(process.pid, signal.SIGCONT)
         code = process.wait(STEP_SECONDS_MAX)
-    outcome = Outcome(path=path, at=at, superseded=code == SUPERSEDED)
-    if code not in {0, SUPERSEDED}:
+    outcome = Outcome(path=path, at=at, superseded=code in {SUPERSEDED, GONE})
+    if code not in {0, SUPERSEDED} and not (code == GONE and replaces):
         return replace(outcome, wrong=(f"the first writer ended with {code}",))
     return replace(outcome, wrong=tuple(faults(root, database, expected)))
 
@@ -147,6 +148,8 @@ def written(root: Path, database: SqlDatabase, path: str, at: int) -> int:
             run(path, root, held)
     except LATE:
         return SUPERSEDED
+    except StoreCorrupt:
+        return GONE
     return 0
 
 
