@@ -95,7 +95,7 @@ class Storage:
     @classmethod
     def of(cls, settings: Settings) -> Storage:
         """Open the data folder. Raises what `DataFolder.open` raises."""
-        disk = DataFolder.open(settings.data, settings.catalog_url)
+        disk = DataFolder.of(settings)
         return cls(disk=disk, quotas=Quotas(disk.catalog.limits, settings.limits))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from winnow.api.setting_values import url
-from winnow.retrieval.backup.place import S3Access
 from winnow.retrieval.errors import SettingInvalid
+from winnow.retrieval.files.s3_access import S3Access
 
 
 def access_of(environment: Mapping[str, str]) -> S3Access:

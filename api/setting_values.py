@@ -7,9 +7,11 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+from winnow.retrieval.errors import SettingInvalid
+from winnow.retrieval.files.s3_access import BucketRoot, S3Access
 from winnow.retrieval.model.backend import BACKENDS, Backend
 from winnow.retrieval.model.hub import ModelSource
 
@@ -46,8 +48,21 @@ def ocr_command(raw: str) -> tuple[str, ...]:
 
 def folder(raw: str) -> Path:
     if _URL.match(raw):
-        raise ValueError("it must be a local folder; a bucket can only hold snapshots ('winnow snapshot')")
+        raise ValueError("it must be a local folder")
     return Path(text(raw)).expanduser()
+
+
+def data_place(raw: str) -> Path | BucketRoot:
+    """A local folder, or s3://BUCKET/PREFIX; its keys come from elsewhere."""
+    if not _URL.match(raw):
+        return folder(raw)
+    scheme, _, rest = raw.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket or any(mark in bucket for mark in "@?#:"):
+        raise ValueError("it must be a local folder or s3://BUCKET/PREFIX; put credentials into AWS_ variables")
+    if not prefix.strip("/"):
+        raise ValueError(f"it has no path in the bucket; write for example s3://{bucket}/winnow")
+    return BucketRoot(url=f"s3://{bucket}/{prefix.strip('/')}", access=S3Access())
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
@@ -195,3 +210,17 @@ def _further_reranker(raw: str) -> FurtherReranker:
         return FurtherReranker(model=model, urls=urls(where) if equals else ())
     except ValueError as error:
         raise ValueError(f"{where!r}, the URL of {model}: {error}") from error
+
+
+def parse_setting(parse: Callable[[str], Any], value: object, origin: str, *, is_switch: bool, is_hidden: bool) -> Any:
+    """Parse the value of a setting. All sources share one parser, so that all refuse the same values.
+
+    Raises `SettingInvalid`, which shows the value unless it `is_hidden`.
+    """
+    if (isinstance(value, bool) and not is_switch) or not isinstance(value, str | int | float | Path):
+        raise SettingInvalid(f"{origin} = {value!r}: it must be a text or a number")
+    try:
+        return parse(str(value))
+    except ValueError as error:
+        shown = "(hidden)" if is_hidden else repr(str(value))
+        raise SettingInvalid(f"{origin} = {shown}: {error}") from error

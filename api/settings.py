@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -26,6 +26,7 @@ from winnow.api.setting_values import (
     any_text,
     backend,
     chunks,
+    data_place,
     database_url,
     folder,
     further_rerankers,
@@ -36,6 +37,7 @@ from winnow.api.setting_values import (
     ocr_command,
     one_of,
     origins,
+    parse_setting,
     pause,
     seconds,
     service_url,
@@ -49,9 +51,8 @@ from winnow.api.setting_values import (
 from winnow.api.settings_file import read_settings_file
 from winnow.api.trace_variables import TraceExport, export_of
 from winnow.rerank.stopping_rule import Depth
-from winnow.retrieval.backup.place import S3Access
 from winnow.retrieval.catalog.quotas import LIMIT_MAX, TenantLimits
-from winnow.retrieval.errors import SettingInvalid
+from winnow.retrieval.files.s3_access import BucketRoot, S3Access
 from winnow.retrieval.index.planner import BUILDABLE, CPU, RECALL_TARGET, IndexWish, Recipe
 from winnow.retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
 from winnow.retrieval.model.backend import TORCH, Backend
@@ -71,10 +72,7 @@ CHUNK_TOKENS_MIN: Final = 16  # tokens; below it a chunk is no longer a thought
 CHUNK_TOKENS_MAX: Final = 8_192  # tokens; the window of the large models
 DATA_DEFAULT: Final = Path("winnow-data")  # in the current folder: easy to see, easy to remove
 AUTO: Final = "auto"  # the recipe is chosen by size and memory
-DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8", "fp8-per-channel", "fp8-per-block")
-FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
-LOG_FORMATS: Final[tuple[LogFormat, ...]] = ("text", "json")
 MODELS: Final = "Models"  # panels in a command's help
 INDEX: Final = "Index"
 CACHES: Final = "Caches"
@@ -94,8 +92,11 @@ class Settings:
     """All settings with their defaults."""
 
     # fmt: off
-    data: Path = _setting(  # noqa: RUF009  it makes a field
-        DATA_DEFAULT, folder, "Folder that holds the collections and the catalog; created if it does not exist.", "DIR"
+    data: Path | BucketRoot = _setting(  # noqa: RUF009  it makes a field
+        DATA_DEFAULT, data_place, "Folder of collections and catalog, or s3://BUCKET/PATH; created if missing.", "DIR"
+    )
+    cache_dir: Path = _setting(  # noqa: RUF009  it makes a field
+        Path("~/.cache/winnow"), folder, "Folder for indexes and locks of collections in a bucket.", has_flag=False
     )
     catalog_url: str | None = _setting(
         None, database_url, "Database that holds the catalog, such as postgresql://winnow@db/winnow; by default a file "
@@ -153,7 +154,8 @@ class Settings:
         "DEVICE", MODELS
     )
     dtype: str | None = _setting(
-        None, one_of(*DTYPES), "Number format of the models: float32, bfloat16 or float16; by default float32 on a "
+        None, one_of("float32", "bfloat16", "float16"),
+        "Number format of the models: float32, bfloat16 or float16; by default float32 on a "
         "CPU, bfloat16 on a GPU.", "DTYPE", MODELS
     )
     spawn_vllm: bool = _setting(
@@ -165,7 +167,8 @@ class Settings:
         "winnow.", "PYTHON", MODELS
     )
     vllm_front: Front = _setting(  # noqa: RUF009  it makes a field
-        "winnow", one_of(*FRONTS), "HTTP server in front of vLLM's engine: winnow (less work per input) or vllm "
+        "winnow", one_of("winnow", "vllm"),
+        "HTTP server in front of vLLM's engine: winnow (less work per input) or vllm "
         "(vLLM's own).", "winnow|vllm", MODELS
     )
     quantization: Quantization = _setting(  # noqa: RUF009  it makes a field
@@ -278,7 +281,7 @@ class Settings:
         "sent to, such as hooks.example.org,10.1.0.0/16:8443, separated by commas; none by default.", "HOST[:PORT],..."
     )
     log_format: LogFormat = _setting(  # noqa: RUF009  it makes a field
-        "text", one_of(*LOG_FORMATS), "Form of the service's log: text (lines for people) or json (one object per "
+        "text", one_of("text", "json"), "Form of the service's log: text (lines for people) or json (one object per "
         "line).", "text|json"
     )
     host: str = _setting("127.0.0.1", text, "Address to listen on; any but loopback requires an API key.", "HOST")
@@ -293,6 +296,15 @@ class Settings:
         """What to build, wherever the index is searched."""
         recipe = None if self.index_recipe == AUTO else Recipe(self.index_recipe)
         return IndexWish(recipe=recipe, recall_target=self.index_recall)
+
+    @property
+    def folder(self) -> Path:
+        """The data folder, or the local cache of a bucket."""
+        return self.data if isinstance(self.data, Path) else self.data.cache_in(self.cache_dir.expanduser())
+
+    @property
+    def bucket(self) -> BucketRoot | None:
+        return None if isinstance(self.data, Path) else self.data
 
     @property
     def limits(self) -> TenantLimits:
@@ -351,17 +363,22 @@ def load(
 ) -> Settings:
     """Load the settings for this command; None stands for a flag that was not given. Raises `SettingInvalid`."""
     environment = os.environ if environment is None else environment  # noqa: TID251  (the one place that may)
-    config = config or _named_config(environment)
+    named = environment.get(CONFIG_VARIABLE)
+    config = config or (Path(named).expanduser() if named else None)
     filed = read_settings_file(config, known=[row.name for row in rows()]) if config else {}
     chosen: dict[str, Any] = {}
     for row in rows():
-        if flags.get(row.name) is not None:
-            chosen[row.name] = _parsed(row, flags[row.name], origin=row.flag or row.name)
-        elif row.variable in environment:
-            chosen[row.name] = _parsed(row, environment[row.variable], origin=row.variable)
-        elif row.name in filed:
-            chosen[row.name] = _parsed(row, filed[row.name], origin=f"{row.name} in {config}")
-    return Settings(**chosen)
+        sources: tuple[tuple[Mapping[str, object], str, str], ...] = (
+            (flags, row.name, row.flag or row.name),
+            (environment, row.variable, row.variable),
+            (filed, row.name, f"{row.name} in {config}"),
+        )
+        given = next(((source[name], origin) for source, name, origin in sources if source.get(name) is not None), None)
+        if given is not None:
+            is_hidden = row.flag is None
+            chosen[row.name] = parse_setting(row.parse, *given, is_switch=row.is_switch, is_hidden=is_hidden)
+    settings = Settings(**chosen)
+    return replace(settings, data=settings.bucket.reached_by(access_of(environment))) if settings.bucket else settings
 
 
 def s3_access(environment: Mapping[str, str] | None = None) -> S3Access:
@@ -377,19 +394,3 @@ def trace_export(environment: Mapping[str, str] | None = None) -> TraceExport:
 def prepare_ray(*, own_cluster: bool) -> None:
     """Set the variables that Ray reads; call this before ray is imported."""
     set_ray_variables(os.environ, own_cluster=own_cluster)  # noqa: TID251  (the one place that may)
-
-
-def _named_config(environment: Mapping[str, str]) -> Path | None:
-    named = environment.get(CONFIG_VARIABLE)
-    return Path(named).expanduser() if named else None
-
-
-def _parsed(row: Row, value: object, *, origin: str) -> Any:
-    """Parse a value. All sources share one parser, so that all refuse the same values."""
-    if (isinstance(value, bool) and not row.is_switch) or not isinstance(value, str | int | float | Path):
-        raise SettingInvalid(f"{origin} = {value!r}: it must be a text or a number")
-    try:
-        return row.parse(str(value))
-    except ValueError as error:
-        shown = "(hidden)" if row.flag is None else repr(str(value))
-        raise SettingInvalid(f"{origin} = {shown}: {error}") from error

@@ -321,6 +321,10 @@ class CatalogUnavailable(UnavailableError):
     """The catalog's database cannot be reached, or does not answer in time."""
 
 
+class StoreUnavailable(UnavailableError):
+    """The object store cannot be reached, or does not answer in time; repeat what was not acknowledged."""
+
+
 class StorageMoved(UnavailableError):
     """The catalog or the data folder was moved or replaced while in use; nothing was acknowledged."""
 

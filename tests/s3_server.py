@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from winnow.retrieval.backup.place import S3Access
+from winnow.retrieval.files.s3_access import S3Access
 
 BUCKET = "bucket"
 REQUESTS_OF_SET_UP = 4
@@ -30,6 +30,7 @@ class S3:
     url: str
     key_id: str
     secret: str
+    pid: int
 
     @property
     def access(self) -> S3Access:
@@ -84,7 +85,7 @@ def main() -> None:
     iam.put_user_policy(UserName="winnow", PolicyName="all", PolicyDocument=json.dumps(may_all))
     key = iam.create_access_key(UserName="winnow")["AccessKey"]
     boto3.client("s3", **made_up).create_bucket(Bucket=BUCKET)
-    described = {"url": url, "key_id": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
+    described = {"url": url, "key_id": key["AccessKeyId"], "secret": key["SecretAccessKey"], "pid": os.getpid()}
     said.write(json.dumps(described) + "\n")
     said.flush()
     sys.stdin.read()

@@ -46,7 +46,9 @@ def adopt_collections(
     terminal = Terminal(json=json)
     if bool(named) == every:
         raise InvalidRequest("give names of collections or --all, not both")
-    _join(settings.data, settings.catalog_url, named=named or [], tenant=tenant, yes=yes)
+    if settings.bucket is not None:
+        raise InvalidRequest("collections in a bucket cannot be adopted; restore a backup of the catalog instead")
+    _join(settings.folder, settings.catalog_url, named=named or [], tenant=tenant, yes=yes)
     from winnow.api.collections.adoption import Presumed, adopt, adoptable
     from winnow.api.collections.unregistered import strangers
     from winnow.api.model_loading import embedder_identity

@@ -61,7 +61,8 @@ def downgrade_catalog(
     if not yes:
         typer.confirm(f"Downgrade {database.place} to schema {revision}?", abort=True, err=True)
     database.downgrade(revision)
-    part(Layout(settings.data), database)
+    if settings.bucket is None:
+        part(Layout(settings.folder), database)
     _say(Terminal(json=json), database, json=json)
 
 
@@ -162,13 +163,16 @@ def _next(where: Path | str) -> str:
 
 
 def _database(settings: Settings) -> SqlDatabase:
-    """Raises what `require_existing` raises."""
-    from winnow.api.collections.data_folder import require_existing
+    """Raises what `require_existing` and `require_used` raise."""
+    from winnow.api.collections.bucket.pairing import require_used
+    from winnow.api.collections.pairing import require_existing
     from winnow.retrieval.catalog.sql.database import SqlDatabase
     from winnow.retrieval.files.layout import Layout
 
-    require_existing(settings.data, settings.catalog_url)
-    return SqlDatabase.at(settings.catalog_url or Layout(settings.data).catalog)
+    if settings.bucket is not None:
+        return SqlDatabase.at(require_used(settings.bucket, settings.catalog_url))
+    require_existing(settings.folder, settings.catalog_url)
+    return SqlDatabase.at(settings.catalog_url or Layout(settings.folder).catalog)
 
 
 def _say(terminal: Terminal, database: SqlDatabase, *, json: bool) -> None:

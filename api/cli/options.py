@@ -243,7 +243,9 @@ def open_data_folder(settings: Settings, *, create: bool = False) -> DataFolder:
     """
     from winnow.api.collections.data_folder import DataFolder
 
-    return (DataFolder.open if create else DataFolder.existing)(settings.data, settings.catalog_url)
+    if create:
+        return DataFolder.of(settings)
+    return DataFolder.existing(settings.folder, settings.catalog_url, settings.bucket)
 
 
 def open_tenant(settings: Settings, tenant: str, *, create: bool = False) -> tuple[DataFolder, TenantName]:

@@ -126,7 +126,7 @@ def _has_key(settings: Settings) -> bool:
     """Whether a key is set, or the catalog has one."""
     from winnow.api.collections.data_folder import DataFolder
 
-    return settings.api_key is not None or DataFolder.open(settings.data, settings.catalog_url).catalog.keys.has_any()
+    return settings.api_key is not None or DataFolder.of(settings).catalog.keys.has_any()
 
 
 def _plan_vllm(terminal: Terminal, settings: Settings) -> VllmServers | None:

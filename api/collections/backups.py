@@ -11,7 +11,7 @@ from winnow.api.collections.data_folder import DataFolder
 from winnow.api.library.instructions import Instructions
 from winnow.api.library.yaml_file import read_content, written_content
 from winnow.retrieval.backup.manifest import InstructionText, SnapshotManifest
-from winnow.retrieval.backup.place import FolderPlace, Place, S3Access
+from winnow.retrieval.backup.place import FolderPlace, Place
 from winnow.retrieval.backup.transfer import Watcher, find_manifest, restore_files, take_snapshot
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.instructions import InstructionContent, Reference, State
@@ -19,6 +19,7 @@ from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch, SnapshotCorrupt
 from winnow.retrieval.files.durable import DISK, Syncer, remove
 from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.s3_access import S3Access
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.tenancy import TenantName
 
@@ -51,6 +52,7 @@ def place_of(target: str, access: S3Access) -> Place:
 
 def snapshot(disk: DataFolder, tenant: TenantName, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
     """Take a snapshot. Raises `CollectionNotFound`, `InvalidRequest`, and what `take_snapshot` raises."""
+    disk.require_local("no snapshot can be taken of a collection in a bucket")
     collection = disk.catalog.collections.get(tenant, name)
     if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
         raise InvalidRequest(f"{place.name} is inside the data folder and would be lost with it; use another location")
@@ -77,6 +79,7 @@ def restore(
     syncer: Syncer = DISK,
 ) -> Restored:
     """Raises `CollectionExists`, `ModelMismatch`, `CollectionBusy`, what `find_manifest` and `restore_files` raise."""
+    disk.require_local("a snapshot cannot be restored into a bucket")
     manifest = find_manifest(place)
     _require_same(manifest.embedder, embedder, place)
     generation = ""

@@ -56,8 +56,8 @@ class Catalog:
     audit: SqlAuditLog
 
     @classmethod
-    def of(cls, database: SqlDatabase, *, place: str) -> Self:
-        """`place` names the data folder in messages."""
+    def of(cls, database: SqlDatabase, *, place: str, host: str | None = None) -> Self:
+        """`place` names the data folder in messages, and `host` this one among those that share the catalog."""
         instructions = Instructions(SqlInstructions(database), built_in=built_in_instructions())
         return cls(
             database=database,
@@ -76,7 +76,7 @@ class Catalog:
             outbox=SqlOutbox(database),
             calibrations=SqlCalibrations(database),
             uploads=SqlUploads(database),
-            leases=WriterLeases(database),
+            leases=WriterLeases(database, host=host),
             limits=SqlLimitBook(database),
             audit=SqlAuditLog(database),
         )

@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
 from winnow.api.collections import pairing
+from winnow.api.collections.bucket.corpora import fault_of, place_of_corpus, remove_from_bucket, take_over_cache
+from winnow.api.collections.bucket.pairing import opened_with_bucket, require_used
 from winnow.api.collections.catalog import Catalog
 from winnow.api.collections.described import Described
 from winnow.api.collections.embed_fields import changing_embed_fields
 from winnow.api.collections.folder_moves import block_removals, move_contents, take_away
+from winnow.api.collections.folder_words import adopting, other
+from winnow.api.settings import Settings
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
 from winnow.retrieval.catalog.collections import KEEP, KEEP_FIELDS, Choice, Collection, FieldsChange, Keep
+from winnow.retrieval.catalog.sql.leases.writer_lease import host_with
 from winnow.retrieval.errors import (
     CollectionBusy,
     CollectionExists,
     CollectionNotFound,
     FolderUnknown,
-    SettingInvalid,
+    InvalidRequest,
     StorageError,
     StoreCorrupt,
     WinnowError,
@@ -31,11 +35,14 @@ from winnow.retrieval.files.folder_contents import contents_of, is_begun
 from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of, stamp_created
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.files.opened_files import OpenedFiles
+from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.generation.pointer import moving
 from winnow.retrieval.records import Collapse
 from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.store.places.bucket import Bucket
+from winnow.retrieval.store.places.place import StorePlace
 from winnow.retrieval.store.succession import create_successor, fence_restored, pass_versions
-from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, Actor, TenantName
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 from winnow.retrieval.vector_format import VectorFormat
 
 BUSY_SECONDS_MAX: Final = 5.0  # maximum wait of a short write for another process; an index run takes longer
@@ -49,9 +56,10 @@ class DataFolder:
     opened: OpenedFiles  # the data folder itself
     catalog: Catalog
     catalog_url: str | None = field(default=None, repr=False)  # None: a file in the folder
+    bucket: Bucket | None = None  # holds the corpora; the folder is then a cache of this host
 
     @classmethod
-    def open(cls, root: Path, catalog_url: str | None = None) -> DataFolder:
+    def open(cls, root: Path, catalog_url: str | None = None, bucket: BucketRoot | None = None) -> DataFolder:
         """Create the folder if missing, and open its catalog: a file in it, unless there is a URL of PostgreSQL.
 
         Raises `WriteFailed`, `StoreCorrupt`, `CatalogUnavailable`, `SettingInvalid`, and `CatalogMismatch` if the two
@@ -60,19 +68,34 @@ class DataFolder:
         layout = Layout(root)
         make_folder(root)
         keep_private(root)
-        database = pairing.opened(layout, catalog_url)
+        objects = None if bucket is None else Bucket(bucket)
+        database = opened_with_bucket(objects, catalog_url) if objects else pairing.opened(layout, catalog_url)
         return cls(
             layout=layout,
             opened=OpenedFiles.of((root,)),
-            catalog=Catalog.of(database, place=str(root)),
+            catalog=Catalog.of(database, place=str(bucket or root), host=host_with(root) if bucket else None),
             catalog_url=catalog_url,
+            bucket=objects,
         )
 
     @classmethod
-    def existing(cls, root: Path, catalog_url: str | None = None) -> DataFolder:
+    def of(cls, settings: Settings) -> DataFolder:
+        """Open what the settings name, like `open`."""
+        return cls.open(settings.folder, settings.catalog_url, settings.bucket)
+
+    @classmethod
+    def existing(cls, root: Path, catalog_url: str | None = None, bucket: BucketRoot | None = None) -> DataFolder:
         """Like `open`, for commands that only read: a misspelt folder is an error, not an empty one."""
-        require_existing(root, catalog_url)
-        return cls.open(root, catalog_url)
+        if bucket is None:
+            pairing.require_existing(root, catalog_url)
+        else:
+            require_used(bucket, catalog_url)
+        return cls.open(root, catalog_url, bucket)
+
+    def require_local(self, refused: str) -> None:
+        """Raise `InvalidRequest` if the collections are in a bucket, where this is not possible yet."""
+        if self.bucket is not None:
+            raise InvalidRequest(f"{refused}: the collections are in a bucket, which its own tools copy")
 
     def problem(self) -> str | None:
         """Return what prevents using the whole folder, or None."""
@@ -112,15 +135,30 @@ class DataFolder:
         """Open the store. Raises `StoreCorrupt`, and `CollectionBusy` if the collection has just been replaced."""
         folder = self.layout.collection(collection.tenant, collection.name)
         self.require_meant(collection, folder)
+        place = self._place(collection, folder)
         lease = self.lease(collection.tenant, collection.name)
-        return LanceStore.open(folder.corpus, dimension=collection.embedder.dimension, lease=lease)
+        return LanceStore.open_at(place, dimension=collection.embedder.dimension, lease=lease)
+
+    def _create_store(
+        self, collection: Collection, folder: CollectionFolder, *, vectors: VectorFormat, lease: WriterLease
+    ) -> None:
+        dimension = collection.embedder.dimension
+        if self.bucket is None:
+            create_successor(folder.corpus, dimension=dimension, vectors=vectors, lease=lease)
+            return
+        LanceStore.create_at(self._place(collection, folder), dimension=dimension, vectors=vectors, lease=lease)
+        lease.renew()
+
+    def _place(self, collection: Collection, folder: CollectionFolder) -> StorePlace:
+        made = collection.created_at
+        return place_of_corpus(self.bucket, collection.tenant, collection.name, made, folder)
 
     def describe(self, collection: Collection) -> Described:
         """Describe a collection; a damaged one with its problem, so that the others stay visible."""
         problem = None
         try:
             store = self.store(collection)
-            problem = _unusable(store)
+            problem = fault_of(store)
             snapshot = store.snapshot()
             documents, chunks = snapshot.counts()
         except StorageError as error:
@@ -148,7 +186,7 @@ class DataFolder:
     def problem_of(self, collection: Collection) -> str | None:
         """Return what prevents reading or writing a collection, as far as visible without reading all of it."""
         try:
-            return _unusable(self.store(collection))
+            return fault_of(self.store(collection))
         except StorageError as error:
             return error.message
 
@@ -172,16 +210,15 @@ class DataFolder:
             self._require_own(collection.tenant, folder)
             self.catalog.collections.begin(collection)
             block_removals(folder, lease)
-            pass_versions(folder.corpus, lease)
+            if self.bucket is None:
+                pass_versions(folder.corpus, lease)
             with moving(folder, lease):  # from here on a fold for an earlier collection publishes nothing here
                 stamp_created(folder, collection.created_at)
                 for left in reversed(folder.contents[1:]):  # left by a killed process, or by such a fold
                     lease.renew()
                     remove(left)
             write_facts(folder, CollectionFacts.of(collection))
-            dimension = collection.embedder.dimension
-            create_successor(folder.corpus, dimension=dimension, vectors=vectors, lease=lease)
-            lease.renew()
+            self._create_store(collection, folder, vectors=vectors, lease=lease)
             self.catalog.collections.add(collection, by=by)
             self.require_unmoved()
 
@@ -196,10 +233,13 @@ class DataFolder:
         lease = self.lease(tenant, name)
         with lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             doomed = self.catalog.collections.get(tenant, name)
-            self._mark_for_removal(doomed, folder)
-            pass_versions(folder.corpus, lease)
+            if self.bucket is None:
+                self._mark_for_removal(doomed, folder)
+                pass_versions(folder.corpus, lease)
             self.catalog.collections.remove(tenant, name, made_at=doomed.created_at, folder_follows=True, by=by)
             remove(take_away(folder, lease))
+            if self.bucket is not None:
+                remove_from_bucket(self.bucket, doomed)
         self.catalog.collections.end(tenant, name)
 
     def change(
@@ -312,10 +352,12 @@ class DataFolder:
     def _require_own(self, tenant: TenantName, folder: CollectionFolder) -> None:
         """Check that this catalog wrote everything in the folder. Raises `FolderUnknown`."""
         name = folder.path.name
+        if self.bucket is not None:
+            return  # the folder is a cache; what it holds of an earlier collection is dropped
         if self._has(tenant, name) or not contents_of(folder):
             return
         if not is_begun(folder, self.catalog.collections.begun(tenant, name)) and not self._has(tenant, name):
-            raise FolderUnknown(f"{self._shown(folder)} is not empty; {_adopting(tenant, name)}, or move it away")
+            raise FolderUnknown(f"{self._shown(folder)} is not empty; {adopting(tenant, name)}, or move it away")
 
     def require_meant(self, collection: Collection, folder: CollectionFolder) -> None:
         """Check that the folder holds the catalog's collection, not another one of the same name.
@@ -323,12 +365,15 @@ class DataFolder:
         Raises `StoreCorrupt`, and `CollectionBusy` if the collection has just been replaced.
         """
         found = created_at_of(folder)
+        if self.bucket is not None:
+            take_over_cache(collection, folder)
+            return
         if found is None or found == collection.created_at:
             return
         now = self._found(collection.tenant, collection.name)
         if now is None or now.created_at != collection.created_at:
             raise CollectionBusy(f"{collection.name} has just been replaced")
-        raise StoreCorrupt(_other(self._shown(folder), collection, found))
+        raise StoreCorrupt(other(self._shown(folder), collection, found))
 
     def _mark_for_removal(self, collection: Collection, folder: CollectionFolder, *, syncer: Syncer = DISK) -> None:
         """Mark the folder as ours, however far its removal gets. Raises `FolderUnknown`."""
@@ -336,7 +381,7 @@ class DataFolder:
         if found is None and contents_of(folder):  # created by an earlier winnow
             stamp_created(folder, collection.created_at, syncer=syncer)
         elif found not in {None, collection.created_at}:
-            raise FolderUnknown(_other(self._shown(folder), collection, found))
+            raise FolderUnknown(other(self._shown(folder), collection, found))
 
     def _shown(self, folder: CollectionFolder) -> str:
         """Return the path within the data folder, whose own location is hidden from tenants."""
@@ -350,35 +395,3 @@ class DataFolder:
 
     def _has(self, tenant: TenantName, name: str) -> bool:
         return self._found(tenant, name) is not None
-
-
-def require_existing(root: Path, catalog_url: str | None) -> None:
-    """Raise `SettingInvalid` for a missing data folder, and `CatalogMismatch` for a folder that lost its catalog."""
-    is_there = root.is_dir() if catalog_url else Layout(root).catalog.is_file()
-    if not is_there:
-        pairing.require_catalog(Layout(root), catalog_url)
-        raise SettingInvalid(
-            f"--data {root} is not a data folder of winnow yet; check the path, or index a corpus first"
-        )
-
-
-def _unusable(store: LanceStore) -> str | None:
-    """Return why the store cannot be used, or None."""
-    try:
-        store.require_usable()
-    except StorageError as error:
-        return error.message
-    return None
-
-
-def _adopting(tenant: TenantName, name: str) -> str:
-    whose = "" if tenant == DEFAULT_TENANT else f" --tenant {tenant}"
-    return f"`winnow collections adopt {name}{whose}` adds it to the catalog"
-
-
-def _other(folder: str, collection: Collection, found: datetime | None) -> str:
-    return (
-        f"{folder} holds a collection created at {found}, but the catalog has one created at "
-        f"{collection.created_at}. Restore the matching folder or catalog; or "
-        f"{_adopting(collection.tenant, collection.name)} as it is"
-    )

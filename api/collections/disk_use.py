@@ -56,7 +56,8 @@ def measure_collection(disk: DataFolder, collection: Collection) -> CollectionUs
     """Measure a collection; None if it cannot be read. Blocks: it looks at every file, and reads none."""
     folder = disk.layout.collection(collection.tenant, collection.name)
     try:
-        store = measure_store(disk.store(collection).snapshot(), folder.corpus)
+        opened = disk.store(collection)
+        store = measure_store(opened.snapshot(), opened.place)
     except StorageError:
         return None
     indexes = bytes_below(folder.generations)

@@ -24,6 +24,7 @@ from typing import Final
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, WinnowError
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
+from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.tenancy import TenantName
 
@@ -43,6 +44,7 @@ class Fold:
     kept: int  # generations
     seen: str | None  # the current generation when this build was requested
     wish: IndexWish = ANY_INDEX
+    bucket: BucketRoot | None = None  # which holds the corpora
     catalog_url: str | None = field(default=None, repr=False)  # of the catalog with the writers' leases, if on a server
 
 
@@ -120,16 +122,20 @@ def _end_with_the_service() -> None:
 
 
 def _built(fold: Fold) -> Folded:
+    from winnow.api.collections.bucket.corpora import place_of_corpus
     from winnow.retrieval.files.layout import CollectionFolder
     from winnow.retrieval.generation.history import fold as published
     from winnow.retrieval.generation.pointer import current_name
     from winnow.retrieval.store.lance_store import LanceStore
+    from winnow.retrieval.store.places.bucket import Bucket
 
     folder = CollectionFolder(fold.folder)
     if current_name(folder) != fold.seen:
         raise CollectionBusy(f"{fold.folder.name} has just been folded")
     lease = _lease_of(fold)
-    store = LanceStore.open(folder.corpus, dimension=fold.identity.dimension, lease=lease)
+    bucket = None if fold.bucket is None else Bucket(fold.bucket)
+    place = place_of_corpus(bucket, fold.tenant, fold.folder.name, fold.made_at, folder)
+    store = LanceStore.open_at(place, dimension=fold.identity.dimension, lease=lease)
     with contextlib.suppress(CollectionBusy):  # a long writer is an index run, which does it at its end
         store.renew_word_rules(partial(lease.writing, folder, wait_seconds=_LOCK_SECONDS))
     with store.holding():
@@ -143,6 +149,7 @@ def _lease_of(fold: Fold) -> WriterLease:
     if fold.catalog_url is None:
         return ONE_HOST
     from winnow.retrieval.catalog.sql.database import SqlDatabase
-    from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
+    from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease, host_with
 
-    return SqlWriterLease(SqlDatabase.at(fold.catalog_url), fold.tenant, fold.folder.name)
+    host = host_with(fold.folder.parents[2]) if fold.bucket else None
+    return SqlWriterLease(SqlDatabase.at(fold.catalog_url), fold.tenant, fold.folder.name, host=host)

@@ -176,6 +176,7 @@ class Folding:
 
     async def _fold(self, opened: OpenCollection, why: Why) -> str:
         """Build, log the outcome, and raise what it raised."""
+        disk = self._collections.disk
         standing, name, began = self.standing(opened), opened.collection.name, self._clock()
         standing.why = why
         outcome = Outcome.FAILED
@@ -184,7 +185,8 @@ class Folding:
                 Fold(
                     folder=opened.folder.path,
                     tenant=opened.collection.tenant,
-                    catalog_url=self._collections.disk.catalog_url,
+                    catalog_url=disk.catalog_url,
+                    bucket=disk.bucket.root if disk.bucket else None,
                     identity=opened.collection.embedder,
                     made_at=opened.collection.created_at,
                     wish=self._wish,

@@ -20,7 +20,7 @@ from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.folder import FIRST_REVISION, SqlFolderBook
 from winnow.retrieval.catalog.sql.migrate import Schema
 from winnow.retrieval.catalog.sql.tenants import SqlTenants
-from winnow.retrieval.errors import CatalogMismatch, StoreCorrupt
+from winnow.retrieval.errors import CatalogMismatch, SettingInvalid, StoreCorrupt
 from winnow.retrieval.files.durable import remove
 from winnow.retrieval.files.folder_contents import contents_of
 from winnow.retrieval.files.folder_id import FolderMark, joining, read_mark, write_mark
@@ -54,6 +54,16 @@ def require_catalog(layout: Layout, catalog_url: str | None) -> None:
     """Check that SQLite need not create a missing file, which would discard its log. Raises `CatalogMismatch`."""
     if catalog_url is None and not layout.catalog.exists():
         _require_bare(layout, str(layout.catalog))
+
+
+def require_existing(root: Path, catalog_url: str | None) -> None:
+    """Raise `SettingInvalid` for a missing data folder, and `CatalogMismatch` for a folder that lost its catalog."""
+    is_there = root.is_dir() if catalog_url else Layout(root).catalog.is_file()
+    if not is_there:
+        require_catalog(Layout(root), catalog_url)
+        raise SettingInvalid(
+            f"--data {root} is not a data folder of winnow yet; check the path, or index a corpus first"
+        )
 
 
 def mismatch(layout: Layout, catalog_url: str | None) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from winnow.api.collections.bucket.corpora import bytes_of
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.tenancy.quotas import STORED, Quotas
 from winnow.retrieval.catalog.quotas import Held, Limit, TenantLimits
@@ -83,6 +84,9 @@ class StorageRoom:
         if limits.of(Limit.BYTES) is not None and folder.is_dir():
             for path in folder.iterdir():
                 held[path.name] = held.get(path.name, Held()) + Held(bytes=bytes_below(path))
+        if limits.of(Limit.BYTES) is not None:
+            for name, size in bytes_of(self._disk.bucket, tenant):
+                held[name] = held.get(name, Held()) + Held(bytes=size)
         uploads = self._disk.layout.uploads_of(tenant)
         if limits.of(Limit.BYTES) is not None and uploads.is_dir():
             held[UPLOADS] = Held(bytes=bytes_below(uploads))

@@ -50,6 +50,8 @@ def is_removed(path: Path) -> bool:
 
 
 def _strangers(disk: DataFolder) -> Iterator[Stranger]:
+    if disk.bucket is not None:
+        return  # the folder is a cache
     known = {(each.tenant, each.name) for each in disk.collections()}
     for tenant, folder in folders_of(disk.layout):
         path = folder.path

@@ -100,9 +100,10 @@ class Uploads:
     async def arriving(self, tenant: TenantName, *, announced: int) -> AsyncIterator[Arrival]:
         """Receive a file of about so many bytes. What is not kept within the block is removed.
 
-        Raises `StorageQuotaExceeded`, `StorageMoved`, `WriteFailed`.
+        Raises `StorageQuotaExceeded`, `StorageMoved`, `WriteFailed`, and `InvalidRequest` over a bucket.
         """
         self._disk.require_unmoved()
+        self._disk.require_local("files cannot be uploaded; write documents instead")
         await self._room.require_bytes(tenant, announced)
         at = datetime.now(UTC)
         file_id = new_file_id(at)

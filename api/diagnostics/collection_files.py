@@ -23,8 +23,8 @@ from winnow.retrieval.generation.open import numbers_in
 from winnow.retrieval.generation.pointer import moving, names, pointer_fault, rollback_fault
 from winnow.retrieval.store.checksums import SUMS, checksum_fault, checksums_without_file, files_without_checksum, renew
 from winnow.retrieval.store.lance_store import LanceStore
-from winnow.retrieval.store.local_place import LocalPlace
 from winnow.retrieval.store.numbering import ChunkNumberSequence
+from winnow.retrieval.store.places.local_place import LocalPlace
 from winnow.retrieval.store.retention import HELD
 
 NUMBERS_PASSED: Final = 1 << 20  # chunk numbers; more than can be used and removed without leaving a trace in any file
@@ -69,7 +69,7 @@ def small_files(folder: CollectionFolder, collection: Collection) -> Iterator[Fo
 
 def number_fault(folder: CollectionFolder, store: LanceStore) -> str | None:
     """Return what is wrong with the next chunk number, which a damaged write may have set back."""
-    sequence = ChunkNumberSequence(LocalPlace(folder.corpus))
+    sequence = ChunkNumberSequence(store.place)
     try:
         following = sequence.next()
     except StoreCorrupt as corrupt:

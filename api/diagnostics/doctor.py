@@ -126,9 +126,9 @@ def _machine() -> Finding:
 
 
 def _catalog(settings: Settings) -> Finding:
-    place = str(Layout(settings.data).catalog) if settings.catalog_url is None else "PostgreSQL"
+    place = str(Layout(settings.folder).catalog) if settings.catalog_url is None else "PostgreSQL"
     try:
-        database = DataFolder.open(settings.data, settings.catalog_url).catalog.database
+        database = DataFolder.of(settings).catalog.database
         found = f"{database.place}, schema {database.schema().said}"
     except WinnowError as error:
         return Finding(what="catalog", found=place, problem=error.message)
@@ -138,16 +138,17 @@ def _catalog(settings: Settings) -> Finding:
 def data_found(settings: Settings) -> Finding:
     """Report what the data folder holds for all tenants, and its free space."""
     try:
-        disk = DataFolder.open(settings.data, settings.catalog_url)
+        disk = DataFolder.of(settings)
         described = [disk.describe(each) for each in disk.collections()]
-        free = shutil.disk_usage(settings.data).free
+        free = shutil.disk_usage(settings.folder).free
     except WinnowError as error:
         return Finding(what="data", found=str(settings.data), problem=error.message)
     documents = sum(each.documents or 0 for each in described)
     owners = len({each.collection.tenant for each in described})
     whose = f" of {counted(owners, 'tenant')}" if owners > 1 else ""
     held = f"{counted(len(described), 'collection')}{whose}, {counted(documents, 'document')}"
-    found = f"{settings.data.resolve()}: {held}, {free / 1e9:,.1f} GB free"
+    where = settings.folder.resolve() if settings.bucket is None else settings.data
+    found = f"{where}: {held}, {free / 1e9:,.1f} GB free"
     problems = [f"collection {each.collection.shown}: {each.problem}" for each in described if each.problem]
     if free < FREE_BYTES_LOW:
         problems.append("the disk is almost full; free some space")
@@ -157,7 +158,7 @@ def data_found(settings: Settings) -> Finding:
 def _disk(settings: Settings) -> FolderUse | None:
     """Measure the data folder; None if it cannot be read, which `data_found` reports."""
     try:
-        return measure_folder(DataFolder.open(settings.data, settings.catalog_url))
+        return measure_folder(DataFolder.of(settings))
     except WinnowError:
         return None
 
@@ -165,9 +166,7 @@ def _disk(settings: Settings) -> FolderUse | None:
 def _door(settings: Settings) -> Finding:
     found = f"{settings.host}:{settings.port}"
     try:
-        has_key = (
-            settings.api_key is not None or DataFolder.open(settings.data, settings.catalog_url).catalog.keys.has_any()
-        )
+        has_key = settings.api_key is not None or DataFolder.of(settings).catalog.keys.has_any()
         found = f"{found}, {'with' if has_key else 'without'} an API key"
         refuse_open_door(settings.host, has_key=has_key)
     except WinnowError as error:

@@ -39,6 +39,7 @@ class Repair:
 
 def repaired(disk: DataFolder, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repair]:
     """Repair all collections; waits for writers. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
+    disk.require_local("only data in a local folder can be repaired")
     done: list[Repair] = []
     for collection in disk.collections():
         try:

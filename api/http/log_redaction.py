@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, TypeAlias, TypeVar, cast
 
 from winnow.retrieval.errors import CallerError, WinnowError
+from winnow.retrieval.files.s3_access import BucketRoot
 
 Body = TypeVar("Body")
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -43,21 +44,22 @@ def without_secrets(line: str) -> str:
     return _SIGNING_SECRET.sub("whsec_(withheld)", _BEARER.sub(r"\1(withheld)", _KEY.sub(r"\1_(withheld)", line)))
 
 
-def without_places(message: str, *, data: Path, all_: bool) -> str:
+def without_places(message: str, *, data: Path | BucketRoot, all_: bool) -> str:
     """Return what a caller may read: without the data folder's path, and with `all_` only names of files."""
-    for place in sorted({str(data.absolute()), str(data.resolve())}, key=len, reverse=True):
+    places = {str(data.absolute()), str(data.resolve())} if isinstance(data, Path) else {data.url}
+    for place in sorted(places, key=len, reverse=True):
         message = message.replace(place, DATA_FOLDER).replace(
             place.lstrip("/"), DATA_FOLDER
         )  # Lance omits the leading slash
     return _PLACE.sub(r"\1", message) if all_ else message
 
 
-def problems_without_places(body: Body, *, data: Path) -> Body:
+def problems_without_places(body: Body, *, data: Path | BucketRoot) -> Body:
     """Return the same JSON without the data folder's path in any text."""
     return cast("Body", _without_places(body, data))
 
 
-def _without_places(body: object, data: Path) -> object:
+def _without_places(body: object, data: Path | BucketRoot) -> object:
     if isinstance(body, str):
         return without_places(body, data=data, all_=False)
     if isinstance(body, dict):

@@ -69,6 +69,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.CollectionBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.WriterSuperseded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CatalogUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageMoved: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ServiceUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.MemoryTooSmall: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -111,7 +111,7 @@ def _url(settings: Settings, role: Role) -> object:
 def _servers(
     commands: tuple[VllmCommand, ...], ports: list[int], settings: Settings, python: str
 ) -> tuple[VllmServer, ...]:
-    folder = settings.data.absolute() / FOLDER
+    folder = settings.folder.absolute() / FOLDER
     used = [gpu for command in commands for gpu in command.place.gpus]
     are_apart = bool(used) and len(set(used)) == len(used)
     turn = asyncio.Lock()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, TypeAlias
 
@@ -19,22 +18,6 @@ BLOCK_BYTES: Final = 1 << 20  # bytes copied at a time
 UNFINISHED: Final = ".tmp"  # suffix of an incomplete file in a folder
 
 Advanced: TypeAlias = Callable[[int], None]  # called with the number of bytes just copied
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Access:
-    """How to reach an S3-compatible store. Its client looks up whatever is None, as on AWS."""
-
-    endpoint: str | None = None  # http://HOST:PORT; None means AWS
-    region: str | None = None
-    key_id: str | None = field(default=None, repr=False)
-    secret: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Secrets that no message may contain."""
-        return tuple(each for each in (self.key_id, self.secret, self.session_token) if each)
 
 
 class Place(Protocol):

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -155,6 +155,16 @@ class Layout:
         for segment in (tenant, name):
             require_name(segment)
         return CollectionFolder(self.collections(tenant) / name)
+
+
+BUCKET_COLLECTIONS: Final = "collections"  # prefix of all collections below the root of a bucket
+
+
+def bucket_folder(tenant: str, name: str, created_at: datetime) -> str:
+    """Return the prefix of a collection below the root of a bucket. Raises `InvalidRequest`."""
+    for segment in (tenant, name):
+        require_name(segment)
+    return f"{BUCKET_COLLECTIONS}/{tenant}/{name}/{created_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
 NEXT_NUMBER: Final = "next_chunk_number"  # next to Lance's own folders, so it is copied and removed with them

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from winnow.retrieval.files.sizes import size_of
 from winnow.retrieval.store.checksums import is_of_words
-from winnow.retrieval.store.lance_errors import reading
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
+from winnow.retrieval.store.places.place import StorePlace
 from winnow.retrieval.store.rows import WORDS_COLUMN
 from winnow.retrieval.store.vector_column import VECTOR_COLUMN
 
@@ -24,17 +22,15 @@ class StoreUse:
     replaced: int  # what the newest version does not use; removed once no reader can need it
 
 
-def measure_store(snapshot: LanceSnapshot, path: Path) -> StoreUse:
+def measure_store(snapshot: LanceSnapshot, place: StorePlace) -> StoreUse:
     """Measure the files of the newest version and of all others. Reads their sizes only. Raises `StoreCorrupt`."""
     current = set(snapshot.files())
-    with reading(path):
-        ids = {field.name(): field.id() for field in snapshot.dataset.lance_schema.fields()}
-        stats: Any = snapshot.dataset.stats.data_stats()  # its stubs say that `fields` is one of them
-        columns: dict[int, int] = {each.id: each.bytes_on_disk for each in stats.fields}
+    ids = place.read(lambda: {field.name(): field.id() for field in snapshot.dataset.lance_schema.fields()})
+    stats: Any = place.read(snapshot.dataset.stats.data_stats)  # its stubs say that `fields` is one of them
+    columns: dict[int, int] = {each.id: each.bytes_on_disk for each in stats.fields}
     vectors, words = columns[ids[VECTOR_COLUMN]], columns.get(ids.get(WORDS_COLUMN, -1), 0)
     used = index = replaced = 0
-    for file in path.rglob("*"):
-        name, size = file.relative_to(path).as_posix(), size_of(file)
+    for name, size in place.sizes().items():
         if name in current and is_of_words(name):
             index += size
         elif name in current or "/" not in name:

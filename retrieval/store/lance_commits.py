@@ -21,7 +21,7 @@ from lance.commit import CommitConflictError
 from winnow.retrieval.errors import CatalogUnavailable, CollectionBusy, WriteFailed, WriterSuperseded
 from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
-from winnow.retrieval.store.place import StorePlace
+from winnow.retrieval.store.places.place import StorePlace
 
 FENCE_TRIES_MAX: Final = 16  # each failed one means that a commit of an earlier writer landed just before it
 

@@ -27,7 +27,7 @@ from winnow.retrieval.store.contract import LexicalHits, VectorBatch
 from winnow.retrieval.store.lance_attributes import columns_of, differing
 from winnow.retrieval.store.lance_fulltext import find_matches, is_indexed, segments
 from winnow.retrieval.store.liveness import Flags
-from winnow.retrieval.store.place import StorePlace
+from winnow.retrieval.store.places.place import StorePlace
 from winnow.retrieval.store.row_cache import Row, RowCache
 from winnow.retrieval.store.row_map import (
     Addresses,

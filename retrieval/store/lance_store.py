@@ -26,7 +26,7 @@ import pyarrow as pa
 from lance.optimize import Compaction, CompactionOptions
 from numpy.typing import NDArray
 
-from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.errors import StoreUnavailable, WriteFailed
 from winnow.retrieval.files.durable import DISK, Syncer
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.lexical.words import WORD_RULES
@@ -58,9 +58,9 @@ from winnow.retrieval.store.lance_renewal import (
 )
 from winnow.retrieval.store.lance_rows import mark_deleted, write_rows
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
-from winnow.retrieval.store.local_place import LocalPlace
 from winnow.retrieval.store.numbering import ChunkNumberSequence
-from winnow.retrieval.store.place import StorePlace
+from winnow.retrieval.store.places.local_place import LocalPlace
+from winnow.retrieval.store.places.place import StorePlace
 from winnow.retrieval.store.rows import (
     WORDS_COLUMN,
     has_attributes,
@@ -89,7 +89,7 @@ class LanceStore:
     """The corpus of one collection at its place. Implements `Store`."""
 
     def __init__(self, dataset: lance.LanceDataset, place: StorePlace, *, dimension: int, lease: WriterLease) -> None:
-        self._place = place
+        self.place = place
         self._dimension = dimension
         self._lease = lease
         self._numbers = ChunkNumberSequence(place, lease=lease)
@@ -164,7 +164,7 @@ class LanceStore:
             self._clean_up()
             self._compact()
             if not has_attributes(self._commits.base.dataset.schema):
-                self._commits.change(partial(upgrade, written=self._place.sync))
+                self._commits.change(partial(upgrade, written=self.place.sync))
             schema = self._commits.base.dataset.schema
             rows = table_of(
                 documents,
@@ -182,7 +182,7 @@ class LanceStore:
             return version
 
     def _begin(self) -> None:
-        self._place.begin()
+        self.place.begin()
         self._commits.begin()
 
     def delete(self, document_ids: Sequence[str]) -> int:
@@ -202,7 +202,7 @@ class LanceStore:
             if not is_indexed(self._commits.base.dataset):
                 self._commit_words(lambda dataset: change(empty_segments(dataset)))
             self._cover(self._waiting(), tidy=False)
-            self._place.record()
+            self.place.record()
 
     def renew_words(self, damaged: Sequence[str]) -> None:
         """Rebuild the full-text index from all texts, and remove the damaged files of the old one.
@@ -218,10 +218,10 @@ class LanceStore:
                     dropped=segments(dataset),
                 )
             )
-            self._place.record()
+            self.place.record()
             self._lease.renew()
-            self._place.remove(damaged)
-            self._place.prune()
+            self.place.remove(damaged)
+            self.place.prune()
 
     def renew_word_rules(self, locked: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         while True:
@@ -230,21 +230,21 @@ class LanceStore:
             is_old = word_rules(dataset.schema) != WORD_RULES
             if not is_old and not old_segments(dataset):
                 return
-            ahead = self._place.read(lambda: prepare_words(dataset)) if is_old else None  # noqa: B023  it runs at once
+            ahead = self.place.read(lambda: prepare_words(dataset)) if is_old else None  # noqa: B023  it runs at once
             with locked(), self._writing:
                 self._begin()
                 if ahead is not None:
                     self._renew_some(ahead)
                 if word_rules(self._commits.base.dataset.schema) == WORD_RULES:
                     self._commit_words(lambda dataset: change(dropped=old_segments(dataset)))
-                self._place.record()
+                self.place.record()
 
     def _renew_some(self, ahead: Ahead) -> None:
         if not has_attributes(self._commits.base.dataset.schema):
-            self._commits.change(partial(upgrade, written=self._place.sync))
+            self._commits.change(partial(upgrade, written=self.place.sync))
         self._commits.change(add_words_column)
         dataset = self._commits.own()
-        operation = self._place.write(lambda: fill_words(dataset, ahead))
+        operation = self.place.write(lambda: fill_words(dataset, ahead))
         if operation is not None:
             self._commits.commit(operation, dataset)
         self._commit_words(lambda dataset: cover_words(dataset, ahead))
@@ -258,12 +258,12 @@ class LanceStore:
         if sum(fragment.physical_rows for fragment in waiting) < rows_max:
             return
         try:
-            self._place.begin()
+            self.place.begin()
             self._cover(waiting, tidy=not more_follows)
-            self._place.record()
-        except WriteFailed as failed:
-            self._place.require_sound()  # after a failed sync nothing more is acknowledged
-            _log.warning("%s: the last writes are not in the full-text index yet: %s", self._place.name, failed)
+            self.place.record()
+        except (StoreUnavailable, WriteFailed) as failed:
+            self.place.require_sound()  # after a failed sync nothing more is acknowledged
+            _log.warning("%s: the last writes are not in the full-text index yet: %s", self.place.name, failed)
 
     def _waiting(self) -> list[lance.LanceFragment]:
         """Return the fragments that no segment covers; none for a store without a full-text index.
@@ -281,47 +281,47 @@ class LanceStore:
 
     def _commit_words(self, made: Callable[[lance.LanceDataset], lance.LanceOperation.CreateIndex]) -> None:
         dataset = self._commits.own()  # while a segment is written, no other call may use its dataset
-        operation = self._place.write(lambda: made(dataset))
+        operation = self.place.write(lambda: made(dataset))
         self._commits.commit(operation, dataset)
 
     def holding(self) -> AbstractContextManager[None]:
-        return self._place.holding()
+        return self.place.holding()
 
     def clean_up(self) -> int:
         with self._writing:
             self._commits.begin()
             removed = self._remove_old_versions() + self._remove_unnamed()
-            removed += self._place.remove_torn()
-            self._place.prune()
+            removed += self.place.remove_torn()
+            self.place.prune()
             try:
                 self._forget()  # last: it needs space, and the clean-up may be meant to free some
             except WriteFailed as failed:
-                _log.warning("%s: deleted data stays on the disk until a later clean-up: %s", self._place.name, failed)
+                _log.warning("%s: deleted data stays on the disk until a later clean-up: %s", self.place.name, failed)
                 removed += self._remove_unnamed()  # what it wrote until then, which takes all the room
             return removed
 
     def has_superseded(self) -> bool:
-        return bool(self._place.superseded())
+        return bool(self.place.superseded())
 
     def remove_old_versions(self) -> int:
         with self._writing:
             self._commits.begin()
             removed = self._remove_old_versions()
-            self._place.prune()
+            self.place.prune()
             return removed
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """Commit `rows` as new and `gone` as deleted, at once; return the new version."""
-        added = [] if rows is None else self._place.write(lambda: write_rows(rows, base.dataset))
-        left = self._place.write(lambda: mark_deleted(base.dataset, gone))
+        added = [] if rows is None else self.place.write(lambda: write_rows(rows, base.dataset))
+        left = self.place.write(lambda: mark_deleted(base.dataset, gone))
         operation = lance.LanceOperation.Update(
             removed_fragment_ids=[number for number, fragment in left.items() if fragment is None],
             updated_fragments=[fragment for fragment in left.values() if fragment is not None],
             new_fragments=added,
         )
         version = self._commits.commit(operation)
-        self._place.record()
-        self._place.require_sound()
+        self.place.record()
+        self.place.require_sound()
         return version
 
     def _compact(self) -> None:
@@ -341,13 +341,13 @@ class LanceStore:
         """Join neighbouring fragments with fewer rows. Rows keep order and numbers, so no index or view is affected."""
         options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
         whole = self._commits.own()
-        planned = self._place.read(lambda: Compaction.plan(whole, options))
+        planned = self.place.read(lambda: Compaction.plan(whole, options))
         copied = {each.id for task in planned.tasks for each in task.fragments}
         if segments_covering(self._commits.base.dataset, copied):  # until covered again, searches read these rows
             self._commit_words(lambda dataset: without_segments(dataset, copied))
         dataset = self._commits.own()
-        joined = self._place.write(lambda: [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks])
-        self._place.sync()
+        joined = self.place.write(lambda: [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks])
+        self.place.sync()
         self._commits.change(lambda dataset: Compaction.commit(dataset, joined))
 
     def _forget(self) -> None:
@@ -361,20 +361,20 @@ class LanceStore:
         if not gone and not any(fragment.num_deletions for fragment in fragments):
             return
         copied = [each for each in fragments if each.num_deletions or each.physical_rows < TINY_FRAGMENT_ROWS]
-        self._place.require_room([f"data/{file.path}" for each in copied for file in each.data_files()])
-        self._place.begin()
+        self.place.require_room([f"data/{file.path}" for each in copied for file in each.data_files()])
+        self.place.begin()
         if gone:
             self._commit_words(lambda dataset: without_segments(dataset, gone))
         self._join(TINY_FRAGMENT_ROWS, deleted_share_max=0.0)
         self._cover(self._waiting(), tidy=True)
-        self._place.record()
+        self.place.record()
 
     def _clean_up(self) -> None:
         """Remove the files of versions that nothing reads any more, once every `COMMITS_BETWEEN_CLEANUPS`."""
         version = self._commits.base.version
         if self._cleaned_at is None or version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
             self._remove_old_versions()
-            self._place.prune()
+            self.place.prune()
             self._cleaned_at = version
 
     def _remove_unnamed(self) -> int:
@@ -384,16 +384,16 @@ class LanceStore:
         """
         dataset, is_sole = self._commits.base.dataset, not self._lease.expires
         with self._commits.renewed():  # no version is that old
-            removed = self._place.write(
+            removed = self.place.write(
                 lambda: dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=is_sole)
             )
         return int(removed.bytes_removed)
 
     def _remove_old_versions(self) -> int:
-        with self._place.removing() as may_remove, self._commits.renewed():
-            old = list(self._place.superseded()) if may_remove else []
+        with self.place.removing() as may_remove, self._commits.renewed():
+            old = list(self.place.superseded()) if may_remove else []
             dataset = self._commits.base.dataset
             if not old:
                 return 0
-            removed = self._place.write(lambda: dataset.cleanup_old_versions(versions=old))
+            removed = self.place.write(lambda: dataset.cleanup_old_versions(versions=old))
             return int(removed.bytes_removed)

@@ -14,7 +14,7 @@ import zlib
 from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.files.layout import NEXT_NUMBER
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
-from winnow.retrieval.store.place import StorePlace
+from winnow.retrieval.store.places.place import StorePlace
 
 
 class ChunkNumberSequence:

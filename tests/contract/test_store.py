@@ -13,18 +13,32 @@ from hypothesis import strategies as st
 
 from tests.builders import DIMENSION, embedded, written
 from tests.fakes import MemoryStore, WatchedSyncer
+from tests.s3_server import BUCKET, serving
 from winnow.retrieval.errors import DocumentNotFound
+from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.records import Chunk, Document
 from winnow.retrieval.store.contract import Store, StoreSnapshot
 from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.store.places.bucket import Bucket
+from winnow.retrieval.store.places.bucket_place import BucketPlace
 from winnow.retrieval.store.row_cache import RowCache
 
 
-@pytest.fixture(params=["memory", "lance"])
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Bucket]:
+    with serving() as s3:
+        yield Bucket(BucketRoot(url=f"s3://{BUCKET}/deployment", access=s3.access, answer_seconds=120))
+
+
+@pytest.fixture(params=["memory", "lance", "bucket"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "memory":
         return MemoryStore()
-    return LanceStore.create(tmp_path / "corpus.lance", dimension=DIMENSION, syncer=WatchedSyncer())
+    if request.param == "lance":
+        return LanceStore.create(tmp_path / "corpus.lance", dimension=DIMENSION, syncer=WatchedSyncer())
+    bucket: Bucket = request.getfixturevalue("bucket")
+    place = BucketPlace(bucket, f"{tmp_path.name}/corpus.lance", collection="docs", local=tmp_path / "locks")
+    return LanceStore.create_at(place, dimension=DIMENSION)
 
 
 RICH = Document(

@@ -116,7 +116,7 @@ def _one_each(found: dict[str | None, Settings]) -> dict[str | None, Settings]:
 
 def _chosen(settings: Settings, plan: Plan) -> str | None:
     """The reranker of the collection, if the collection exists. Read before models are loaded."""
-    found = _there(DataFolder.open(settings.data, settings.catalog_url), plan.tenant).get(plan.collection)
+    found = _there(DataFolder.of(settings), plan.tenant).get(plan.collection)
     return None if found is None else found.reranker
 
 

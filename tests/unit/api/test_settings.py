@@ -8,8 +8,8 @@ import pytest
 
 from winnow.api.setting_values import FurtherReranker
 from winnow.api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, Settings, load, rows, s3_access
-from winnow.retrieval.backup.place import S3Access
 from winnow.retrieval.errors import SettingInvalid
+from winnow.retrieval.files.s3_access import S3Access
 
 
 def test_flags_win_over_environment_over_file_over_default(tmp_path: Path) -> None:
@@ -38,7 +38,8 @@ def test_the_settings_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
 def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Path) -> None:
     """No row of the table is forgotten by a source."""
     values = {
-        "data": "d", "catalog_url": "postgresql://h/d", "embed_model": "e", "rerank_model": "r", "rerank_also": "small org/large=http://r:8003",
+        "data": "d", "cache_dir": "c", "catalog_url": "postgresql://h/d", "embed_model": "e",
+        "rerank_model": "r", "rerank_also": "small org/large=http://r:8003",
         "embed_dimension": "64", "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
         "dtype": "float16", "spawn_vllm": "on", "vllm_python": "/opt/vllm/bin/python", "vllm_front": "vllm",
         "quantization": "fp8", "candidates": "7", "recall": "lexical", "depth": "adaptive", "chunk_tokens": "99",
@@ -120,9 +121,8 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         ("data", " ", "WINNOW_DATA = ' ': it is empty"),
         (
             "data",
-            "s3:/bucket/prefix",
-            "WINNOW_DATA = 's3:/bucket/prefix': it must be a local folder; a bucket can only hold snapshots ('winnow "
-            "snapshot')",
+            "s3://bucket",
+            "WINNOW_DATA = 's3://bucket': it has no path in the bucket; write for example s3://bucket/winnow",
         ),
         ("model_source", "hub", "WINNOW_MODEL_SOURCE = 'hub': it must be one of huggingface, modelscope"),
         (
@@ -167,7 +167,7 @@ def test_a_misspelt_key_in_the_file_is_refused(tmp_path: Path) -> None:
     """Otherwise a typing error would silently leave the default."""
     config = tmp_path / "winnow.toml"
     config.write_text("prot = 80", encoding="utf-8")
-    with pytest.raises(SettingInvalid, match="sets unknown names: prot; known are data, catalog_url"):
+    with pytest.raises(SettingInvalid, match="sets unknown names: prot; known are data, cache_dir, catalog_url"):
         load({}, config=config, environment={})
 
 
@@ -205,9 +205,9 @@ def test_candidates_depend_on_the_device_unless_set() -> None:
 
 
 def test_secrets_have_no_flag() -> None:
-    """Flags are visible to every user of a machine."""
+    """Flags are visible to every user of a machine. All commands of a host must also agree on one cache folder."""
     assert [row.name for row in rows() if row.flag is None] == [
-        "catalog_url", "cache_secret", "rewrite_key", "api_key",
+        "cache_dir", "catalog_url", "cache_secret", "rewrite_key", "api_key",
     ]  # fmt: skip
 
 

@@ -85,15 +85,18 @@ _RELEASED, _EXPIRED = 0, 1  # milliseconds since 1970
 class WriterLeases:
     """The leases of a catalog's collections, as one process sees them."""
 
-    def __init__(self, database: SqlDatabase) -> None:
+    def __init__(self, database: SqlDatabase, *, host: str | None = None) -> None:
+        """`host` as for `SqlWriterLease`."""
         self._database = database
+        self._host = host
         self._known: dict[tuple[str, str], WriterLease] = {}
 
     def of(self, tenant: str, collection: str) -> WriterLease:
         """Return the same lease for the same collection: its holder and its store share it."""
         if not self._database.is_on_server:
             return ONE_HOST
-        return self._known.setdefault((tenant, collection), SqlWriterLease(self._database, tenant, collection))
+        lease = SqlWriterLease(self._database, tenant, collection, host=self._host)
+        return self._known.setdefault((tenant, collection), lease)
 
 
 class SqlWriterLease:
@@ -250,6 +253,12 @@ def _without_flush(connection: sql.Connection) -> None:
     The reserved chunk numbers are also in the collection's file, which is synced.
     """
     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
+
+def host_with(folder: Path) -> str:
+    """Return what differs between those that do not share the file locks in this folder, as containers of one host."""
+    found = folder.stat()
+    return f"{_host()}.{found.st_dev}.{found.st_ino}"
 
 
 def _host() -> str:

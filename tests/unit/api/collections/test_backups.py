@@ -18,7 +18,7 @@ from winnow.api.collections.backups import place_of, restore, snapshot
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.repair import repaired
 from winnow.api.diagnostics.verify import NOT_IN_CATALOG, verified
-from winnow.retrieval.backup.place import FolderPlace, S3Access
+from winnow.retrieval.backup.place import FolderPlace
 from winnow.retrieval.catalog.instructions import InstructionContent, Variable
 from winnow.retrieval.errors import (
     CollectionExists,
@@ -32,6 +32,7 @@ from winnow.retrieval.errors import (
 )
 from winnow.retrieval.files.layout import stamp_created
 from winnow.retrieval.files.locks import writing
+from winnow.retrieval.files.s3_access import S3Access
 from winnow.retrieval.store.contract import Store
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 

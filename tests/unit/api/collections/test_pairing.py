@@ -359,7 +359,7 @@ def test_what_this_catalog_began_and_did_not_finish_does_not_block_the_name(
             if last == "begun":
                 patch.setattr("winnow.api.collections.data_folder.stamp_created", killed)
             elif last == "made":
-                patch.setattr("winnow.api.collections.data_folder.LanceStore.create", killed)
+                patch.setattr("winnow.api.collections.data_folder.LanceStore.create_at", killed)
             else:
                 patch.setattr(type(disk.catalog.collections), "add", killed)
             with pytest.raises(Killed):

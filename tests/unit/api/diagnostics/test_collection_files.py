@@ -19,8 +19,8 @@ from winnow.retrieval.generation.history import fold, roll_back
 from winnow.retrieval.generation.pointer import Rollback, current_name, rolled_back
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.store.checksums import SUMS
-from winnow.retrieval.store.local_place import LocalPlace
 from winnow.retrieval.store.numbering import ChunkNumberSequence
+from winnow.retrieval.store.places.local_place import LocalPlace
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 Change = Callable[[bytes], bytes | None]

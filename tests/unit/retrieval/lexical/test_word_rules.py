@@ -83,7 +83,7 @@ def require_new_rules(store: LanceStore, texts: dict[str, str]) -> None:
     table = snapshot.dataset.to_table(columns=[WORDS_COLUMN, "title", "text"])
     assert table[WORDS_COLUMN].to_pylist() == words_table(table)[WORDS_COLUMN].to_pylist()
     assert {index.name for index in snapshot.dataset.describe_indices()} == {"words_words"}
-    assert list(find_damage(Path(store._place.name))) == []
+    assert list(find_damage(Path(store.place.name))) == []
 
 
 def test_a_fold_brings_the_rules_of_today(old: LanceStore) -> None:
@@ -113,7 +113,7 @@ def test_writes_between_its_steps_are_neither_lost_nor_forgotten(
     monkeypatch.setattr("winnow.retrieval.store.lance_renewal.STEP_ROWS", 6)
     monkeypatch.setattr("winnow.retrieval.store.lance_store.SMALL_FRAGMENTS_MAX", 4)  # so that fragments are joined
     texts = fill(old)
-    other = LanceStore.open(Path(old._place.name), dimension=DIMENSION, syncer=WatchedSyncer())
+    other = LanceStore.open(Path(old.place.name), dimension=DIMENSION, syncer=WatchedSyncer())
     turns = iter(range(24))
 
     @contextmanager
@@ -132,7 +132,7 @@ def test_writes_between_its_steps_are_neither_lost_nor_forgotten(
     old.renew_word_rules(locked)
     assert next(turns, None) is None
     require_new_rules(old, texts)
-    require_new_rules(LanceStore.open(Path(old._place.name), dimension=DIMENSION, syncer=WatchedSyncer()), texts)
+    require_new_rules(LanceStore.open(Path(old.place.name), dimension=DIMENSION, syncer=WatchedSyncer()), texts)
 
 
 class Stopped(Exception):
@@ -155,7 +155,7 @@ def test_interrupted_anywhere_it_goes_on(old: LanceStore, monkeypatch: pytest.Mo
     with monkeypatch.context() as patched, contextlib.suppress(Stopped):
         patched.setattr(SyncedTree, "sync", stopping)
         old.renew_word_rules()
-    again = LanceStore.open(Path(old._place.name), dimension=DIMENSION, syncer=WatchedSyncer())
+    again = LanceStore.open(Path(old.place.name), dimension=DIMENSION, syncer=WatchedSyncer())
     assert found(again, "parcel") == ["old"]
     again.replace([written("between", "C#")])
     again.renew_word_rules()

@@ -13,6 +13,7 @@ from tests.fakes import WatchedSyncer
 from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.store.disk_use import StoreUse, measure_store
 from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.store.places.local_place import LocalPlace
 
 FLOAT32_BYTES = 4
 PADDING_MAX = 64  # bytes in a file
@@ -29,7 +30,7 @@ def create(path: Path) -> LanceStore:
 
 def measured(store: LanceStore, path: Path) -> StoreUse:
     """Also: its parts are all files, each once."""
-    use = measure_store(store.snapshot(), path)
+    use = measure_store(store.snapshot(), LocalPlace(path))
     files = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     assert use.documents + use.vectors + use.words + use.replaced == files
     return use
@@ -77,4 +78,4 @@ def test_a_missing_file_is_a_damaged_store(path: Path) -> None:
     store.replace([written("a", "0")])
     next(path.glob("data/*.lance")).unlink()
     with pytest.raises(StoreCorrupt):
-        measure_store(LanceStore.open(path, dimension=DIMENSION).snapshot(), path)
+        measure_store(LanceStore.open(path, dimension=DIMENSION).snapshot(), LocalPlace(path))

@@ -21,7 +21,7 @@ from winnow.retrieval.store import lance_store
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.store.liveness import LiveSet
-from winnow.retrieval.store.local_place import LocalPlace
+from winnow.retrieval.store.places.local_place import LocalPlace
 from winnow.retrieval.store.row_map import NO_CHUNK, FragmentFiles, FragmentRows, StoredRows
 
 NAMES = ("a", "b", "c", "d", "民", "e'--")

@@ -129,6 +129,6 @@ def test_a_lost_part_is_a_fault(store: Store) -> None:
     """`winnow verify` compares parts with the content hash."""
     store.replace([cut(HANDBOOK, 29)])
     if isinstance(store, LanceStore):
-        dataset = lance.dataset(store._place.name)
+        dataset = lance.dataset(store.place.name)
         dataset.update({STRUCTURE_COLUMN: "NULL"}, where="ordinal = 1")
         assert list(faults(store.snapshot())) == ["document 'handbook.md' differs from what was written"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,7 @@ import pyarrow as pa
 from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.files.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder, remove, write_file
 from winnow.retrieval.files.layout import NEXT_NUMBER
+from winnow.retrieval.files.sizes import size_of
 from winnow.retrieval.store.checksums import StoreSums, checksums_without_file
 from winnow.retrieval.store.fence import publish_fence
 from winnow.retrieval.store.lance_errors import committing, reading
@@ -91,6 +92,9 @@ class LocalPlace:
         with reading(self._path):
             for name in names:
                 (self._path / name).stat()
+
+    def sizes(self) -> Mapping[str, int]:
+        return {path.relative_to(self._path).as_posix(): size_of(path) for path in self._path.rglob("*")}
 
     def lost(self) -> Sequence[str]:
         return checksums_without_file(self._path)

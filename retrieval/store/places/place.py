@@ -1,14 +1,14 @@
 """The contract of a store's place: where the files of its Lance dataset are, and what differs with that.
 
-    a local folder    Lance syncs nothing there, so each write is synced and gets checksums
-                      (retrieval/store/local_place.py)
+    local_place.py     a local folder: Lance syncs nothing there, so each write is synced and gets checksums
+    bucket_place.py    a bucket: what was acknowledged is durable, but a call may never return
 
 The store itself knows no path: it asks the place to open the dataset, and to run Lance's calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -33,7 +33,10 @@ class StorePlace(Protocol):
         ...
 
     def read(self, call: Callable[[], Result]) -> Result:
-        """Run a call that changes nothing. Errors of Lance become `StoreCorrupt`."""
+        """Run a call that changes nothing. Errors of Lance become `StoreCorrupt`.
+
+        Like all that follow, over a bucket it also raises `StoreUnavailable`.
+        """
         ...
 
     def iterate(self, begin: Callable[[], Iterable[Item]]) -> Iterator[Item]:
@@ -70,6 +73,10 @@ class StorePlace(Protocol):
 
     def require_files(self, names: Iterable[str]) -> None:
         """Raise `StoreCorrupt` if a file is missing. Reads none."""
+        ...
+
+    def sizes(self) -> Mapping[str, int]:
+        """Return the bytes of each file that is there, by name."""
         ...
 
     def lost(self) -> Sequence[str]:

@@ -1,0 +1,1 @@
+"""How do the collections of a deployment live in a bucket?"""
