@@ -51,13 +51,13 @@ from tests.faults.scripted import IDENTITY, OPERATIONS, Model, document, folder_
 from tests.postgres import running
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
-from winnow.retrieval.errors import CollectionBusy, StoreCorrupt, WriterSuperseded
+from winnow.retrieval.errors import CollectionBusy, StoreCorrupt, WriteFailed, WriterSuperseded
 from winnow.retrieval.generation.history import fold
 
 LEASE_SECONDS: Final = 1.0
 STEP_SECONDS_MAX: Final = 120.0  # for a process to reach its pause or its end
 SUPERSEDED: Final = 3  # exit code
-GONE: Final = 4  # exit code: the files that it reads were removed with its collection
+GONE: Final = 4  # exit code: the files that it needs were removed with its collection
 PAUSE_SECONDS_MAX: Final = 2.0  # between two random pauses
 
 
@@ -148,7 +148,7 @@ def written(root: Path, database: SqlDatabase, path: str, at: int) -> int:
             run(path, root, held)
     except LATE:
         return SUPERSEDED
-    except StoreCorrupt:
+    except (StoreCorrupt, WriteFailed):
         return GONE
     return 0
 
