@@ -35,6 +35,7 @@ from winnow.retrieval.files.layout import Layout
 from winnow.retrieval.index.planner import megabytes
 from winnow.retrieval.model.folder import find_model
 from winnow.retrieval.model.known_pairs import missed_languages
+from winnow.retrieval.model.number_type import bfloat16_instructions
 from winnow.retrieval.model.published import recognise
 from winnow.retrieval.vllm.client import CallFailed
 from winnow.retrieval.vllm.server_check import ServerCheck
@@ -122,7 +123,9 @@ def _installed(package: str) -> str | None:
 
 
 def _machine() -> Finding:
-    return Finding(what="machine", found=f"{platform.machine()}, {os.cpu_count()} CPU cores")
+    found = bfloat16_instructions()
+    mixed = f"--dtype bf16-mixed by {' and '.join(found)}" if found else "no bfloat16, so no --dtype bf16-mixed"
+    return Finding(what="machine", found=f"{platform.machine()}, {os.cpu_count()} CPU cores, {mixed}")
 
 
 def _catalog(settings: Settings) -> Finding:

@@ -38,6 +38,7 @@ ONLINE_QUANTIZATION: Final[dict[Quantization, tuple[str, str]]] = {  # vLLM's na
 }
 FP8_CAPABILITY: Final = (8, 9)  # Ada and Hopper multiply in fp8; older GPUs would only unpack it, slower than before
 BFLOAT16_CAPABILITY: Final = (8, 0)
+DTYPES: Final = ("float32", "bfloat16", "float16")
 
 
 class Shortage(StrEnum):
@@ -168,6 +169,8 @@ def _places(loads: Sequence[Load], machine: Machine, wanted: Wanted) -> tuple[Pl
 
 def _load(served: Served, machine: Machine, wanted: Wanted, batched_tokens: int) -> Load:
     dtype = wanted.dtype or _dtype(machine)
+    if dtype not in DTYPES:
+        raise SettingInvalid(f"dtype {dtype} is for models in this process; vLLM needs one of {', '.join(DTYPES)}")
     if wanted.quantization != "none":
         refuse_quantization(wanted.quantization, machine, dtype=dtype)
         if served.stored_bytes is not None:

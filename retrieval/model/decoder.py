@@ -23,6 +23,7 @@ from winnow.retrieval.model.attention import Past, Rows, attend, attend_from_end
 from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.linear import Linear, linear_for
+from winnow.retrieval.model.number_type import NumberType
 from winnow.retrieval.model.packing import Group, Pack
 from winnow.retrieval.records import Vectors
 
@@ -34,11 +35,15 @@ TABLE_BYTES_MAX: Final = 128_000_000  # of a model; the vocabulary of Qwen3 itse
 class QwenDecoder:
     """The weights of one model and its computations. Single-threaded: see QwenRuntime."""
 
-    def __init__(self, config: QwenConfig, checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, config: QwenConfig, checkpoint: Checkpoint, *, device: torch.device, number_type: NumberType
+    ) -> None:
+        dtype = number_type.states
+
         def take(name: str, *shape: int) -> Tensor:
             return _of_shape(checkpoint, f"{name}.weight", shape).to(device, dtype)
 
-        linear = linear_for(device, dtype)
+        linear = linear_for(device, number_type)
         self._config = config
         self._device = device
         self._dtype = dtype
@@ -127,7 +132,7 @@ class _Layer:
 
     def project(self, states: Tensor, wanted: Tensor | None = None) -> Heads:
         """Project all tokens; only the `wanted` ones have queries."""
-        normed = _norm(states, self._norm_in, self._config)
+        normed = self._linear.operand(_norm(states, self._norm_in, self._config))
         return Heads(
             queries=self.queries(normed if wanted is None else normed[wanted]),
             keys=self._heads(normed, self._key, self._key_norm),
@@ -135,16 +140,18 @@ class _Layer:
         )
 
     def queries_of(self, states: Tensor) -> Tensor:
-        return self.queries(_norm(states, self._norm_in, self._config))
+        return self.queries(self._linear.operand(_norm(states, self._norm_in, self._config)))
 
     def queries(self, normed: Tensor) -> Tensor:
         return self._heads(normed, self._query, self._query_norm)
 
     def finish(self, states: Tensor, attended: Tensor) -> Tensor:
         """The part after attention; `attended` is (tokens, query_heads * head_dim)."""
-        states = self._linear.product_plus(attended, self._out, states)
-        opened = self._linear.gated(_norm(states, self._norm_mlp, self._config), self._gate, self._up)
-        return self._linear.product_plus(opened, self._down, states)
+        linear = self._linear
+        states = linear.product_plus(linear.operand(attended), self._out, states)
+        normed = linear.operand(_norm(states, self._norm_mlp, self._config))
+        opened = linear.gated(normed, self._gate, self._up)
+        return linear.product_plus(opened, self._down, states)
 
     def _heads(self, normed: Tensor, weight: Tensor, norm: Tensor) -> Tensor:
         heads = self._linear.product(normed, weight).view(len(normed), -1, self._config.head_dim)

@@ -26,7 +26,8 @@ Text = tuple[str, str]  # query and passage
 
 FLOAT32: Final = "float32"
 BFLOAT16: Final = "bfloat16"
-WITHIN: Final = {FLOAT32: 1e-3, BFLOAT16: 2e-2}  # where a file states nothing
+BF16_MIXED: Final = "bf16-mixed"
+WITHIN: Final = {FLOAT32: 1e-3, BF16_MIXED: 1e-2, BFLOAT16: 2e-2}  # where a file states nothing
 _WITHIN_LISTED: Final[Mapping[ModelKind, Mapping[str, float]]] = {  # of the first format, a list of pairs of numbers
     "embedder": WITHIN,
     "reranker": {FLOAT32: 1e-3, BFLOAT16: 5e-2},  # middling relevance, which rounding moves most
@@ -65,7 +66,10 @@ class KnownAnswers:
 
     def bound(self, dtype: str | None) -> float:
         """Largest difference for a computation in this number type; None: the type is not known."""
-        return self.within.get(dtype or "", max(self.within.values()))
+        largest = max(self.within.values())
+        if dtype == BF16_MIXED:  # rounds a part of what bfloat16 rounds
+            largest = self.within.get(BFLOAT16, largest)
+        return self.within.get(dtype or "", largest)
 
 
 class Verdict(StrEnum):

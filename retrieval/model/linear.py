@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from winnow.retrieval.model.number_type import NumberType
+
 _onednn: Final[Any] = torch.ops.mkldnn
 _HAS_ONEDNN: Final = bool(torch.backends.mkldnn.is_available()) and hasattr(_onednn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
@@ -18,6 +20,10 @@ class Linear:
     def prepare(self, weight: Tensor) -> Tensor:
         return weight
 
+    def operand(self, states: Tensor) -> Tensor:
+        """Convert states to the `x` of products: once where several products share it."""
+        return states
+
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
         return functional.linear(x, weight)
 
@@ -25,7 +31,7 @@ class Linear:
         return torch.addmm(residual, x, weight.t())
 
     def gated(self, x: Tensor, gate: Tensor, up: Tensor) -> Tensor:
-        """SwiGLU: silu(x gate') times (x up')."""
+        """SwiGLU: silu(x gate') times (x up'), as the operand of the next product."""
         return functional.silu(functional.linear(x, gate), inplace=True).mul_(functional.linear(x, up))
 
 
@@ -50,9 +56,32 @@ class OneDnnLinear(Linear):
         return _tensor(_onednn._linear_pointwise.binary(x, opened, up, None, "mul"))
 
 
-def linear_for(device: torch.device, dtype: torch.dtype) -> Linear:
+class MixedLinear(OneDnnLinear):
+    """Multiplies bfloat16, sums in float32, and returns float32 from bfloat16: each result is rounded once.
+
+    torch has no operator for a CPU that returns the sum itself: `out_dtype` of torch.mm is for GPUs, and
+    `torch.backends.mkldnn.matmul.fp32_precision = "bf16"` changes nothing without AMX (tried on an AMD EPYC).
+    """
+
+    def prepare(self, weight: Tensor) -> Tensor:
+        return super().prepare(weight.bfloat16())
+
+    def operand(self, states: Tensor) -> Tensor:
+        return states.bfloat16()
+
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        return super().product(x, weight).float()
+
+    def product_plus(self, x: Tensor, weight: Tensor, residual: Tensor) -> Tensor:
+        return residual + super().product(x, weight)  # widened while it is added
+
+
+def linear_for(device: torch.device, number_type: NumberType) -> Linear:
     """The fastest implementation for this device and number type."""
-    return OneDnnLinear() if _HAS_ONEDNN and device.type == "cpu" and dtype == torch.float32 else Linear()
+    if number_type.is_mixed:
+        return MixedLinear()
+    is_float32 = number_type.products == torch.float32
+    return OneDnnLinear() if _HAS_ONEDNN and device.type == "cpu" and is_float32 else Linear()
 
 
 def _tensor(found: Any) -> Tensor:

@@ -25,8 +25,9 @@ from winnow.retrieval.model.causal_model import AnswerTokens, CausalModel
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.library_folder import check_vocabulary, explain_failure
 from winnow.retrieval.model.library_output import silence_progress
+from winnow.retrieval.model.number_type import parse_number_type
 from winnow.retrieval.model.packing import make_batches
-from winnow.retrieval.model.runtime import device_worker, parse_device, parse_dtype
+from winnow.retrieval.model.runtime import device_worker, parse_device
 from winnow.retrieval.model.tokenizer import PieceTokenizer, encodable
 
 BATCH_TOKENS_CPU: Final = 2_048  # tokens with padding; more is not faster there
@@ -87,7 +88,10 @@ class PairModel:
         if any(find_spec(library) is None for library in _LIBRARIES[backend.kind]):
             raise SettingInvalid(_missing(folder, backend))
         target = parse_device(device)
-        number_type = str(parse_dtype(dtype, target)).removeprefix("torch.")
+        asked = parse_number_type(dtype, target)
+        if asked.is_mixed:
+            raise SettingInvalid(f"dtype {asked.name} is for Qwen3 models; use float32 or bfloat16 for {folder.name}")
+        number_type = asked.name
         where = str(target) if backend.is_torch else "cpu"
         options: dict[str, Any] = {"dtype": number_type} if backend.is_torch else {}
         if backend.file is not None:

@@ -25,6 +25,7 @@ from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.decoder import QwenDecoder
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.number_type import NumberType, parse_number_type
 from winnow.retrieval.model.packing import Pack, make_packs
 from winnow.retrieval.records import Vectors
 
@@ -32,7 +33,6 @@ _PACK_TOKENS_CPU: Final = 2_048  # tokens; more is not faster and no longer fits
 _PACK_TOKENS_CUDA: Final = 16_384  # tokens; enough to be compute bound, 1 GB of activations for the 8B
 _STRETCH_CPU: Final = 1.0  # a call of attention is cheap there, padding is not
 _STRETCH_CUDA: Final = 1.25  # a launch costs more than the padding it saves
-_DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _Found = TypeVar("_Found")
 
@@ -46,20 +46,20 @@ class QwenRuntime:
         checkpoint: Checkpoint,
         *,
         device: torch.device,
-        dtype: torch.dtype,
+        number_type: NumberType,
         pack_tokens: int | None = None,
         stretch_max: float | None = None,
     ) -> None:
         """`pack_tokens` and `stretch_max` (retrieval/model/packing.py) default to values that suit the device."""
         is_cuda = device.type == "cuda"
         self.config = config
-        self.runs_on = f"{device} {str(dtype).removeprefix('torch.')}"
+        self.runs_on = f"{device} {number_type.name}"
         self._checkpoint = checkpoint
         self.pack_tokens = pack_tokens or (_PACK_TOKENS_CUDA if is_cuda else _PACK_TOKENS_CPU)
         self._stretch_max = stretch_max or (_STRETCH_CUDA if is_cuda else _STRETCH_CPU)
         self._worker = device_worker(str(device))
         try:
-            self._decoder = QwenDecoder(config, checkpoint, device=device, dtype=dtype)
+            self._decoder = QwenDecoder(config, checkpoint, device=device, number_type=number_type)
         except torch.OutOfMemoryError as error:
             raise SettingInvalid(f"{device} has too little memory for this model") from error
 
@@ -74,7 +74,7 @@ class QwenRuntime:
             QwenConfig.read(folder.path),
             Checkpoint.open(folder.path),
             device=target,
-            dtype=parse_dtype(dtype, target),
+            number_type=parse_number_type(dtype, target),
         )
 
     async def last_states(
@@ -158,12 +158,3 @@ def parse_device(name: str | None) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SettingInvalid(f"device {name!r}: no usable CUDA device found")
     return device
-
-
-def parse_dtype(name: str | None, device: torch.device) -> torch.dtype:
-    """None is bfloat16 on CUDA, else float32. Raises `SettingInvalid`."""
-    if name is None:
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if name not in _DTYPES:
-        raise SettingInvalid(f"unknown dtype {name!r}; use one of {', '.join(_DTYPES)}")
-    return _DTYPES[name]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.tiny_foreign_models import write_bert, write_bert_embedder
 from tests.tiny_models import write_embedder, write_reranker
+from winnow.api.diagnostics import doctor
 from winnow.api.diagnostics.doctor import examined, quantization_found
 from winnow.api.settings import Quantization, Settings
 
@@ -64,3 +65,17 @@ def test_the_doctor_names_what_quantising_lacks(
         assert all(each.problem is None for each in found)
     else:
         assert re.search(problem, str(found[0].problem))
+
+
+@pytest.mark.parametrize(
+    ("instructions", "said"),
+    [(("AMX",), "--dtype bf16-mixed by AMX"), ((), "no bfloat16, so no --dtype bf16-mixed")],
+)
+def test_the_doctor_says_whether_the_processor_multiplies_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, instructions: tuple[str, ...], said: str
+) -> None:
+    """It is what decides between two settings, so it is said where neither is configured."""
+    monkeypatch.setattr(doctor, "bfloat16_instructions", lambda: instructions)
+    found = doctor._machine()
+    assert found.found.endswith(f"CPU cores, {said}")
+    assert found.problem is None

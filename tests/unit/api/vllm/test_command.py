@@ -181,6 +181,8 @@ def test_a_gpu_without_bfloat16_gets_float16() -> None:
     (old,) = commands(gpus(1, 16, (7, 5)), EMBEDDER)
     (chosen,) = commands(gpus(1, 16), EMBEDDER, wanted=Wanted(dtype="float32"))
     assert (value_of(old, "--dtype"), value_of(chosen, "--dtype")) == ("float16", "float32")
+    with pytest.raises(SettingInvalid, match="bf16-mixed is for models in this process; vLLM needs one of float32"):
+        commands(gpus(1, 16), EMBEDDER, wanted=Wanted(dtype="bf16-mixed"))
 
 
 def test_a_cpu_computes_exactly_and_uncompiled() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,14 +86,14 @@ def test_scores_next_to_0_and_1_are_compared_as_log_odds_too() -> None:
 @given(
     figures=st.tuples(*[st.floats(0.0, 1.0)] * 2),
     got=st.tuples(*[st.floats(0.0, 1.0)] * 2),
-    dtype=st.sampled_from(["float32", "bfloat16", "float16", None]),
+    dtype=st.sampled_from(["float32", "bfloat16", "bf16-mixed", "float16", None]),
 )
 def test_right_is_within_the_bound_and_in_order(
     figures: tuple[float, float], got: tuple[float, float], dtype: str | None
 ) -> None:
     """For any figures; and a server is refused exactly if one of them is not right."""
     known = example(*figures)
-    bound = 1e-3 if dtype == "float32" else 2e-2
+    bound = {"float32": 1e-3, "bf16-mixed": 1e-2}.get(dtype or "", 2e-2)
     found = compare(known, {(QUERY, "Beijing"): got[0], (QUERY, "gravity"): got[1]}, dtype=dtype)
     is_in_order = got[0] - got[1] >= 0.02
     for each, expected, given_score in zip(found, figures, got, strict=True):
@@ -100,6 +101,13 @@ def test_right_is_within_the_bound_and_in_order(
         assert each.difference == given_score - expected
     refused = mismatch(found, called="scores", model="m") is not None
     assert refused == (not all(each.verdict.is_right for each in found))
+
+
+def test_a_file_without_a_bound_for_bf16_mixed_gives_it_that_of_bfloat16() -> None:
+    """It rounds a part of what bfloat16 rounds, and so never gets the wider bound of another type."""
+    known = replace(example(0.75, 0.1), within={"float32": 1e-3, "bfloat16": 2e-2, "fp8": 9e-2})
+    assert [known.bound(each) for each in ("bf16-mixed", "bfloat16", "fp8", None)] == [2e-2, 2e-2, 9e-2, 9e-2]
+    assert replace(known, within={"float32": 1e-3}).bound("bf16-mixed") == 1e-3
 
 
 def test_both_formats_are_read() -> None:

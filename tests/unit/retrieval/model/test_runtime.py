@@ -19,6 +19,7 @@ from winnow.retrieval.model import attention, decoder
 from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.number_type import FLOAT32
 from winnow.retrieval.model.runtime import QwenRuntime
 from winnow.retrieval.records import Vectors
 
@@ -46,7 +47,7 @@ def runtime_of(folder: Path, *, pack_tokens: int | None = None, stretch_max: flo
         QwenConfig.read(folder),
         Checkpoint.open(folder),
         device=torch.device("cpu"),
-        dtype=torch.float32,
+        number_type=FLOAT32,
         pack_tokens=pack_tokens,
         stretch_max=stretch_max,
     )
