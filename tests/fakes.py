@@ -11,7 +11,6 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -24,8 +23,7 @@ from winnow.rerank.reranker import Ranked, RankedBy, Ranking
 from winnow.retrieval.concurrency.fair_limiter import LimiterStats
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
-from winnow.retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
-from winnow.retrieval.files.durable import write_errors
+from winnow.retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.records import (
     Candidate,
@@ -242,35 +240,6 @@ class HashEmbedder:
             vector[0] = 1.0
         unit: Vectors = vector / np.linalg.norm(vector)
         return unit
-
-
-class WatchedSyncer:
-    """Remembers what was to be synced, without waiting for the disk, and fails where told to. Implements `Syncer`."""
-
-    def __init__(self, *, fail_at: int | None = None, failures: int | None = None) -> None:
-        """`fail_at` counts from 0; that call and all that follow it fail, as on a disk that has died.
-
-        With `failures` only so many of them fail, as where the kernel has forgotten what it could not write.
-        """
-        self.synced: list[Path] = []
-        self._failures_left = failures
-        self.state_when_synced: dict[Path, tuple[int, int]] = {}  # size and mtime_ns, when it was last synced
-        self._fail_at = fail_at
-
-    def sync(self, path: Path) -> None:
-        if self._fail_at is not None and len(self.synced) >= self._fail_at and self._failures_left != 0:
-            if self._failures_left is not None:
-                self._failures_left -= 1
-            raise WriteFailed(f"{path}: scripted")
-        with write_errors(path):
-            self.state_when_synced[path] = state_of(path)
-        self.synced.append(path)
-
-
-def state_of(path: Path) -> tuple[int, int]:
-    """Changes when a file is written, or an entry of a folder comes, goes or is renamed."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
 
 
 class ScriptedRecall:

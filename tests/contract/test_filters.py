@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.builders import DIMENSION, embedded
-from tests.fakes import MemoryStore, WatchedSyncer, state_of
+from tests.fakes import MemoryStore
+from tests.faults.watched_syncer import WatchedSyncer, state_of
 from tests.filter_oracle import matches
 from winnow.retrieval.backup.integrity import faults
 from winnow.retrieval.errors import InvalidRequest, WriteFailed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import WatchedSyncer
+from tests.faults.watched_syncer import WatchedSyncer
 from tests.s3_server import BUCKET, S3, serving
 from winnow.retrieval.backup.bucket import BucketPlace
 from winnow.retrieval.backup.place import FolderPlace, Place

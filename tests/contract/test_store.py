@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.builders import DIMENSION, embedded, written
-from tests.fakes import MemoryStore, WatchedSyncer
+from tests.fakes import MemoryStore
+from tests.faults.watched_syncer import WatchedSyncer
 from tests.s3_server import BUCKET, serving
 from winnow.retrieval.errors import DocumentNotFound
 from winnow.retrieval.files.s3_access import BucketRoot

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.bm25_oracle import bm25
 from tests.builders import DIMENSION, embedded
-from tests.fakes import MemoryStore, WatchedSyncer
+from tests.fakes import MemoryStore
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.records import Document
 from winnow.retrieval.store.contract import LexicalHits, Store
 from winnow.retrieval.store.lance_store import LanceStore

@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tests.builders import unit_vectors
-from tests.fakes import WatchedSyncer
 from tests.faults.scripted import DIMENSION, IDENTITY, Model, document, folder_of, write
+from tests.faults.watched_syncer import WatchedSyncer
 from tests.faults.worker import Worker
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.files.layout import CollectionFolder

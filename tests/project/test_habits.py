@@ -137,7 +137,8 @@ def test_every_campaign_can_be_started(campaign: Campaign):
     if campaign.module == "pytest":
         assert (PROJECT / campaign.arguments[0]).is_file()
         return
-    file = PROJECT / (campaign.module.replace(".", "/") + ".py")
+    place = PROJECT / campaign.module.replace(".", "/")
+    file = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
     text = file.read_text(encoding="utf-8")
     for option in (each for each in campaign.arguments if each.startswith("--")):
         assert f'"{option}"' in text

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-ELSEWHERE = ("tests.clients.programs.", "tests.openapi.hooks")  # environments of their own have what these import
+ELSEWHERE = (
+    "tests.clients.programs.",
+    "tests.formats.square_font",
+    "tests.openapi.hooks",
+)  # environments of their own have what these import
 IMPORTS = """
 import importlib, sys
 failed = []

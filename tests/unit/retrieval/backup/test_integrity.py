@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.builders import DIMENSION, embedded, written
-from tests.fakes import MemorySnapshot, MemoryStore, WatchedSyncer
+from tests.fakes import MemorySnapshot, MemoryStore
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.backup.integrity import faults
 from winnow.retrieval.index.faiss_flat import FaissFlatIndex
 from winnow.retrieval.records import Document

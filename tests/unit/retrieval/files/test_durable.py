@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import WatchedSyncer, state_of
+from tests.faults.watched_syncer import WatchedSyncer, state_of
 from winnow.retrieval.errors import CollectionBusy, WriteFailed
 from winnow.retrieval.files.durable import DISK, StrictSyncer, SyncedTree, make_folder, write_file
 from winnow.retrieval.files.layout import CollectionFolder

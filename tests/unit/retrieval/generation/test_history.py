@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.builders import DIMENSION, written
-from tests.fakes import MemoryStore, WatchedSyncer
+from tests.fakes import MemoryStore
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, InvalidRequest, WriteFailed
 from winnow.retrieval.files.layout import CollectionFolder, stamp_created

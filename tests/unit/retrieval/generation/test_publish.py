@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.builders import DIMENSION, unit_vectors, written
-from tests.fakes import MemoryStore, WatchedSyncer
+from tests.fakes import MemoryStore
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import GenerationCorrupt, ModelMismatch, WriteFailed
 from winnow.retrieval.files.layout import CollectionFolder

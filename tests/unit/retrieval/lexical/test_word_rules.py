@@ -13,7 +13,8 @@ import lance
 import pytest
 
 from tests.builders import DIMENSION, written
-from tests.fakes import HashEmbedder, WatchedSyncer
+from tests.fakes import HashEmbedder
+from tests.faults.watched_syncer import WatchedSyncer
 from tests.unit.indexer.test_chunking import Words
 from tests.unit.indexer.test_pipeline import ListCorpus
 from winnow.api.collections.fold_process import Fold, _built

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import DIMENSION, embedded
-from tests.fakes import WatchedSyncer
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.lexical.traditional import SIMPLIFIED
 from winnow.retrieval.lexical.words import analyse, analyse_query, words_of
 from winnow.retrieval.records import Document

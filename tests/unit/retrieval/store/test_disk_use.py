@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import DIMENSION, written
-from tests.fakes import WatchedSyncer
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.store.disk_use import StoreUse, measure_store
 from winnow.retrieval.store.lance_store import LanceStore

@@ -13,7 +13,7 @@ import pytest
 from lance.file import LanceFileReader
 
 from tests.builders import DIMENSION, embedded, written
-from tests.fakes import WatchedSyncer, state_of
+from tests.faults.watched_syncer import WatchedSyncer, state_of
 from winnow.retrieval.errors import (
     InvalidRequest,
     ModelMismatch,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import DIMENSION, written
-from tests.fakes import WatchedSyncer
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.store.row_cache import RowCache

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.builders import DIMENSION, written
-from tests.fakes import MemoryStore, WatchedSyncer
+from tests.fakes import MemoryStore
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.arrays import AppendOnlyArray
 from winnow.retrieval.errors import DocumentNotFound, StoreCorrupt
 from winnow.retrieval.index.delta_index import DeltaIndex

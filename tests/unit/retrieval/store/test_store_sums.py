@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import DIMENSION, written
-from tests.fakes import WatchedSyncer
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.errors import StoreCorrupt, WriteFailed
 from winnow.retrieval.store.checksums import (
     SUMS,

@@ -10,7 +10,8 @@ import lance
 import pytest
 
 from tests.builders import DIMENSION, unit_vectors, written
-from tests.fakes import MemoryStore, WatchedSyncer
+from tests.fakes import MemoryStore
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.backup.integrity import faults
 from winnow.retrieval.lexical.words import WORD_RULES
 from winnow.retrieval.records import Document, EmbeddedDocument, Location, Part, PartKind, Span

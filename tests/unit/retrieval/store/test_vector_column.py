@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.builders import DIMENSION, embedded, unit_vectors, written
-from tests.fakes import WatchedSyncer
+from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.records import Document, Vectors
 from winnow.retrieval.store.lance_store import LanceStore
