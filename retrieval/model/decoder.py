@@ -29,6 +29,7 @@ from winnow.retrieval.records import Vectors
 
 Take = Callable[..., Tensor]  # (name, *shape) to a weight, on the device and in the compute type
 
+_SIZES_BITS: Final = 4  # of the number of a pack's tokens that are kept; it is rounded up
 TABLE_BYTES_MAX: Final = 128_000_000  # of a model; the vocabulary of Qwen3 itself would take gigabytes
 
 
@@ -58,14 +59,16 @@ class QwenDecoder:
         """Compute the prefix's keys and values, layer by layer. The last layer needs nothing else."""
         if not prefix:
             return [None] * len(self._layers)
-        rows = [Rows(Group(start=0, lengths=(len(prefix),)), self._device)]
-        rotation = self._rotations.at(np.arange(len(prefix)))
-        states = self._embed(prefix)
+        length, filler = len(prefix), self._filler(len(prefix))  # causality hides what comes after
+        rows = [Rows(Group(start=0, lengths=(length + len(filler),)), self._device)]
+        rotation = self._rotations.at(np.arange(length + len(filler)))
+        states = self._embed([*prefix, *filler])
         past: list[Past] = []
         for layer in self._layers:
             heads = layer.project(states)
             keys = turned(heads.keys, rotation)
-            past.append((keys.transpose(0, 1).unsqueeze(0), heads.values.transpose(0, 1).unsqueeze(0)))
+            known = keys[:length].transpose(0, 1), heads.values[:length].transpose(0, 1)
+            past.append((known[0].unsqueeze(0), known[1].unsqueeze(0)))
             if layer is not self._layers[-1]:
                 states = layer.finish(states, attend(turned(heads.queries, rotation), keys, heads.values, rows, None))
         return past
@@ -73,12 +76,14 @@ class QwenDecoder:
     def last_states(self, ids: Sequence[int], pack: Pack, past: list[Past]) -> Vectors:
         """(members, hidden): the normed states of a pack's last positions; `ids` are its sequences joined."""
         before = 0 if past[0] is None else past[0][0].shape[2]
-        places = np.concatenate([np.arange(length) for length in pack.lengths]) + before
-        rotation = self._rotations.at(places)
-        ends = torch.from_numpy(np.cumsum(pack.lengths) - 1).to(self._device)
-        rows = [Rows(group, self._device) for group in pack.groups]
-        tokens = torch.tensor(ids, device=self._device)
         table = self._table  # of the only layer: of that, the last positions' states are enough
+        filler = self._filler(len(ids)) if table is None else []
+        groups = [*pack.groups, *([Group(start=len(ids), lengths=(len(filler),))] if filler else [])]
+        lengths = [length for group in groups for length in group.lengths]
+        rotation = self._rotations.at(np.concatenate([np.arange(length) for length in lengths]) + before)
+        ends = torch.from_numpy(np.cumsum(lengths) - 1).to(self._device)
+        rows = [Rows(group, self._device) for group in groups]
+        tokens = torch.tensor([*ids, *filler], device=self._device)
         states = self._embed_tensor(tokens if table is None else tokens[ends])
         for layer, known in zip(self._layers, past, strict=True):
             if layer is not self._layers[-1]:
@@ -91,8 +96,17 @@ class QwenDecoder:
                 keys = turned(heads.keys, rotation)
                 attended = attend_from_ends(turned(heads.queries, rotation[ends]), keys, heads.values, rows, known)
             states = layer.finish(states, attended)
-        normed = _norm(states, self._norm, self._config)
+        normed = _norm(states[: len(pack.lengths)], self._norm, self._config)
         return np.asarray(normed.float().cpu().numpy(), dtype=np.float32)
+
+    def _filler(self, tokens: int) -> list[int]:
+        """Tokens to add, so that packs have few different sizes: 8 in each octave.
+
+        oneDNN keeps what it prepared for each size, about half a megabyte for each product, and torch asks for memory
+        of each size anew.
+        """
+        step = 1 << max(tokens.bit_length() - _SIZES_BITS, 0)
+        return [0] * (-tokens % step) if self._device.type == "cpu" else []
 
     def _embed(self, ids: Sequence[int]) -> Tensor:
         return self._embed_tensor(torch.tensor(ids, device=self._device))
