@@ -19,6 +19,7 @@ from winnow.retrieval.model import attention, decoder
 from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.linear import Linear
 from winnow.retrieval.model.number_type import FLOAT32
 from winnow.retrieval.model.runtime import QwenRuntime
 from winnow.retrieval.records import Vectors
@@ -132,6 +133,24 @@ def test_a_pack_gathers_into_the_memory_of_the_one_before(tmp_path: Path) -> Non
     before = [each.data_ptr() for each in table._gathered]
     asyncio.run(runtime.last_states([[4, 5], [6]]))
     assert [each.data_ptr() for each in table._gathered] == before
+
+
+def test_packs_and_prefixes_have_few_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of products of 33 to 256 rows 8 in each octave, whatever is asked, each less than an eighth larger than asked."""
+    asked, sizes = 0, set()
+    gated = Linear.gated
+
+    def watched(self: Linear, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+        assert len(x) <= 2 or asked <= len(x) < asked * 1.125
+        sizes.add(len(x))
+        return gated(self, x, gate, up)
+
+    monkeypatch.setattr(decoder, "linear_for", lambda *_: Linear())
+    monkeypatch.setattr(Linear, "gated", watched)
+    runtime = runtime_of(write_reranker(tmp_path / "model", TinyShape()))
+    for asked in range(33, 257, 3):
+        asyncio.run(runtime.last_states(sequences_of([asked]), prefix=sequences_of([asked])[0]))
+    assert len(sizes - {1, 2}) == 3 * 8  # the last layer's are of ends alone
 
 
 @pytest.mark.parametrize("shape", [(7, 48), (300, 512), (5, 6, 64), (1, 384)])
