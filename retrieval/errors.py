@@ -53,6 +53,7 @@
     │   ├── CollectionBusy
     │   ├── WriterSuperseded
     │   ├── CatalogUnavailable
+    │   ├── StoreUnavailable
     │   ├── StorageMoved
     │   ├── ServiceUnreachable
     │   ├── MemoryTooSmall

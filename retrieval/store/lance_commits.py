@@ -6,6 +6,8 @@ of a successor, and the store refuses whatever is built on it after that fence.
 Rule 2: each commit and each removal of files renews the lease first.
 Rule 3: a commit whose version does not follow its base directly was rebased by Lance onto a commit of another writer.
 It is reported and never acknowledged.
+Rule 4: where the lease expires, it is renewed after a commit too, before that is acknowledged. If the collection was
+removed and made again meanwhile, Lance accepts a late commit below the versions of the new store, which nobody reads.
 """
 
 from __future__ import annotations
@@ -83,6 +85,7 @@ class LanceCommits:
             )
         if int(committed.version) != base.version + 1:
             raise WriterSuperseded(f"{self._place.collection}: another process committed at the same time")
+        self._confirm()
         self._move_to(committed)
         return self._base.version
 
@@ -91,7 +94,16 @@ class LanceCommits:
         dataset = self.own()
         with self.renewed():
             self._place.commit(lambda: changed(dataset))
+        self._confirm()
         self._move_to(dataset)
+
+    def _confirm(self) -> None:
+        """Acknowledge a commit only under the lease: it may have landed below the versions of the next collection.
+
+        Raises `WriterSuperseded`; the next writer may have the commit all the same.
+        """
+        if self._lease.expires:
+            self._lease.renew()
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
