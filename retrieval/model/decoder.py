@@ -102,8 +102,8 @@ class QwenDecoder:
     def _filler(self, tokens: int) -> list[int]:
         """Tokens to add, so that packs have few different sizes: 8 in each octave.
 
-        oneDNN keeps what it prepared for each size, about half a megabyte for each product, and torch asks for memory
-        of each size anew.
+        oneDNN keeps what it prepared for each size, about half a megabyte for each product, and memory of a size that
+        was used before is used again.
         """
         step = 1 << max(tokens.bit_length() - _SIZES_BITS, 0)
         return [0] * (-tokens % step) if self._device.type == "cpu" else []

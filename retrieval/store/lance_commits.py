@@ -7,7 +7,7 @@ Rule 2: each commit and each removal of files renews the lease first.
 Rule 3: a commit whose version does not follow its base directly was rebased by Lance onto a commit of another writer.
 It is reported and never acknowledged.
 Rule 4: where the lease expires, it is renewed after a commit too, before that is acknowledged. If the collection was
-removed and made again meanwhile, Lance accepts a late commit below the versions of the new store, which nobody reads.
+removed and made again meanwhile, Lance accepts a late commit below the versions of the new store, which no one reads.
 """
 
 from __future__ import annotations
