@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,6 +74,13 @@ class Hosts:
 
         self.first.at, self.first.pause, self.first.renewals = at, paused, 0
 
+    def first_store(self) -> LanceStore:
+        return LanceStore.open(self.folder.corpus, dimension=DIMENSION, lease=self.first)
+
+    def first_writing(self) -> AbstractContextManager[None]:
+        """Under a file lock that the other host does not see."""
+        return self.first.writing(CollectionFolder(self.disk.layout.root / "lock-of-host-one"))
+
     def write(self, name: str, text: str) -> None:
         with self.disk.writing(DEFAULT_TENANT, NAME, wait_seconds=20):
             self.disk.store(self.disk.catalog.collections.get(DEFAULT_TENANT, NAME)).replace([written(name, text)])
@@ -120,8 +128,7 @@ def test_a_late_commit_does_not_reach_the_next_collection_of_the_name(hosts: Hos
     hosts.disk.make(DOCS)
     for at in range(6):
         hosts.write("a", f"text {at}")
-    store = LanceStore.open(hosts.folder.corpus, dimension=DIMENSION, lease=hosts.first)
-    elsewhere = CollectionFolder(hosts.disk.layout.root / "lock-of-host-one")
+    store = hosts.first_store()
     before = newest_version(hosts.folder.corpus)
 
     def take_over() -> None:
@@ -132,7 +139,7 @@ def test_a_late_commit_does_not_reach_the_next_collection_of_the_name(hosts: Hos
             hosts.write("n", f"new {at}")
 
     hosts.pausing({"words": 2}.get(write, 3), take_over)
-    with pytest.raises((WriterSuperseded, StorageMoved)), hosts.first.writing(elsewhere):
+    with pytest.raises((WriterSuperseded, StorageMoved)), hosts.first_writing():
         WRITES[write](store)
     assert hosts.texts() == ({"n": f"new {commits - 1}"} if commits else {})
     assert newest_version(hosts.folder.corpus) > before
@@ -145,8 +152,7 @@ def test_without_ascending_versions_a_late_commit_reaches_it(hosts: Hosts) -> No
     hosts.disk.make(DOCS)
     for at in range(6):
         hosts.write("a", f"text {at}")
-    store = LanceStore.open(hosts.folder.corpus, dimension=DIMENSION, lease=hosts.first)
-    elsewhere = CollectionFolder(hosts.disk.layout.root / "lock-of-host-one")
+    store = hosts.first_store()
     before = newest_version(hosts.folder.corpus)
 
     def take_over() -> None:
@@ -155,7 +161,7 @@ def test_without_ascending_versions_a_late_commit_reaches_it(hosts: Hosts) -> No
         assert newest_version(hosts.folder.corpus) < before
 
     hosts.pausing(3, take_over)
-    with contextlib.suppress(WriterSuperseded, StorageMoved), hosts.first.writing(elsewhere):
+    with contextlib.suppress(WriterSuperseded, StorageMoved), hosts.first_writing():
         store.replace([written("late", "late")])
     assert newest_version(hosts.folder.corpus) == before + 1
 
@@ -164,10 +170,9 @@ def test_a_late_commit_where_a_collection_was_removed_does_not_block_its_name(ho
     """Lance creates the folder again, with a version whose data is gone."""
     hosts.disk.make(DOCS)
     hosts.write("a", "text")
-    store = LanceStore.open(hosts.folder.corpus, dimension=DIMENSION, lease=hosts.first)
-    elsewhere = CollectionFolder(hosts.disk.layout.root / "lock-of-host-one")
+    store = hosts.first_store()
     hosts.pausing(3, lambda: hosts.disk.remove(DEFAULT_TENANT, NAME))
-    with pytest.raises((WriterSuperseded, StorageMoved)), hosts.first.writing(elsewhere):
+    with pytest.raises((WriterSuperseded, StorageMoved)), hosts.first_writing():
         store.replace([written("late", "late")])
     assert hosts.folder.corpus.is_dir(), "the control: something arrived"
     hosts.disk.make(AGAIN)
@@ -181,8 +186,7 @@ def test_a_late_commit_does_not_reach_a_restored_collection(hosts: Hosts) -> Non
     hosts.disk.make(DOCS)
     for at in range(6):
         hosts.write("a", f"text {at}")
-    store = LanceStore.open(hosts.folder.corpus, dimension=DIMENSION, lease=hosts.first)
-    elsewhere = CollectionFolder(hosts.disk.layout.root / "lock-of-host-one")
+    store = hosts.first_store()
 
     def restored(folder: CollectionFolder) -> None:
         LanceStore.create(folder.corpus, dimension=DIMENSION).replace([written("r", "restored")])
@@ -192,7 +196,7 @@ def test_a_late_commit_does_not_reach_a_restored_collection(hosts: Hosts) -> Non
         hosts.disk.bring_in(AGAIN, restored, replace=True)
 
     hosts.pausing(3, take_over)
-    with pytest.raises((WriterSuperseded, StorageMoved)), hosts.first.writing(elsewhere):
+    with pytest.raises((WriterSuperseded, StorageMoved)), hosts.first_writing():
         store.replace([written("late", "late")])
     assert hosts.texts() == {"r": "restored"}
 

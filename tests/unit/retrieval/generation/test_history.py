@@ -32,20 +32,6 @@ IDENTITY = EmbedderIdentity(name="hash", revision="r1", dimension=DIMENSION)
 LATER = RETIRED_SECONDS + 60  # seconds
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    store = MemoryStore()
-    store.replace([written(f"d{at}", f"text {at}") for at in range(5)])
-    return store
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> CollectionFolder:
-    folder = CollectionFolder(tmp_path / "c")
-    folder.path.mkdir()
-    return folder
-
-
 def published(folder: CollectionFolder, store: MemoryStore, count: int) -> list[str]:
     return [publish(folder, store.snapshot(), IDENTITY).name for _ in range(count)]
 

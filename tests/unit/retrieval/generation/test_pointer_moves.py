@@ -60,20 +60,6 @@ class UnfencedLease(HostLease):
     expires = False  # type: ignore[misc]
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    store = MemoryStore()
-    store.replace([written(f"d{at}", f"text {at}") for at in range(5)])
-    return store
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> CollectionFolder:
-    folder = CollectionFolder(tmp_path / "c")
-    folder.path.mkdir()
-    return folder
-
-
 def lose_locks(folder: CollectionFolder) -> None:
     for lock in (folder.fold_lock, folder.pointer_lock):
         lock.unlink(missing_ok=True)
