@@ -22,10 +22,9 @@ import lance
 from winnow.retrieval.files.durable import DISK, SyncedTree, Syncer
 from winnow.retrieval.store.lance_errors import committing
 from winnow.retrieval.store.lance_files import LANCE_END
-from winnow.retrieval.store.torn_commits import VERSIONS, manifests
+from winnow.retrieval.store.torn_commits import VERSIONS, manifest_of, manifests, version_of
 
 TRANSACTIONS: Final = "_transactions"
-LARGEST_VERSION: Final = (1 << 64) - 1  # Lance names a version's manifest by its distance to this
 _LENGTH: Final = struct.Struct("<I")  # bytes of the message that follows
 _END: Final = struct.Struct("<q2H4s")  # position of that length, version of the format, LANC
 _VERSION_FIELD: Final = b"\x18"  # number 3, an integer
@@ -53,7 +52,7 @@ def fence_successor(path: Path, *, above: int, syncer: Syncer = DISK) -> None:
 def newest_version(path: Path) -> int:
     """Return the newest version of the store at this path, from the names of its files; 0 without any."""
     found = manifests(path)
-    return _version_of(found[0]) if found else 0
+    return version_of(found[0].name) if found else 0
 
 
 def _publish(path: Path, version: int, *, after: int) -> bool:
@@ -62,14 +61,14 @@ def _publish(path: Path, version: int, *, after: int) -> bool:
     with committing(path), tempfile.TemporaryDirectory(prefix=".fence-", dir=path.parent) as beside:
         scratch = Path(beside)
         (scratch / VERSIONS).mkdir()
-        _manifest(scratch, number).write_bytes(_renumbered(_manifest(path, version).read_bytes(), number))
+        (scratch / manifest_of(number)).write_bytes(_renumbered((path / manifest_of(version)).read_bytes(), number))
         dataset = lance.dataset(beside)
         lance.LanceDataset.commit(dataset, lance.LanceOperation.Restore(number), read_version=number)
         (path / TRANSACTIONS).mkdir(exist_ok=True)
         for transaction in (scratch / TRANSACTIONS).iterdir():  # first: late commits look into it for conflicts
             os.link(transaction, path / TRANSACTIONS / transaction.name)
         try:
-            os.link(_manifest(scratch, number + 1), _manifest(path, number + 1))
+            os.link(scratch / manifest_of(number + 1), path / manifest_of(number + 1))
         except FileExistsError:
             return False
         return True
@@ -99,11 +98,3 @@ def _varint(number: int) -> bytes:
         number >>= 7
     written.append(number)
     return bytes(written)
-
-
-def _manifest(path: Path, version: int) -> Path:
-    return path / VERSIONS / f"{LARGEST_VERSION - version:020d}.manifest"
-
-
-def _version_of(manifest: Path) -> int:
-    return LARGEST_VERSION - int(manifest.stem)

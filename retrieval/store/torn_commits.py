@@ -12,6 +12,7 @@ from winnow.retrieval.store.lance_files import LANCE_END
 
 COMMITS_UNSYNCED_MAX: Final = 2  # Lance joins fragments in two commits; the first reserves their numbers
 VERSIONS: Final = "_versions"
+_LARGEST_VERSION: Final = (1 << 64) - 1  # Lance names a version's manifest by its distance to this
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +20,16 @@ _log = logging.getLogger(__name__)
 def manifests(path: Path) -> list[Path]:
     """Return the manifests, newest first: Lance names them by the distance to the largest possible version."""
     return sorted((path / VERSIONS).glob("*.manifest"))
+
+
+def manifest_of(version: int) -> str:
+    """Return the place of a version's manifest, relative to the store."""
+    return f"{VERSIONS}/{_LARGEST_VERSION - version:020d}.manifest"
+
+
+def version_of(manifest: str) -> int:
+    """Return the version of the manifest at this place."""
+    return _LARGEST_VERSION - int(manifest.rpartition("/")[2].removesuffix(".manifest"))
 
 
 def set_torn_commits_aside(path: Path) -> None:

@@ -24,13 +24,13 @@ import pyarrow as pa
 from winnow.retrieval.errors import StoreCorrupt, StoreUnavailable, WinnowError, WriteFailed
 from winnow.retrieval.files.durable import make_folder, write_errors
 from winnow.retrieval.files.layout import NEXT_NUMBER
-from winnow.retrieval.store.fence import LARGEST_VERSION, TRANSACTIONS
+from winnow.retrieval.store.fence import TRANSACTIONS
 from winnow.retrieval.store.lance_errors import FOREIGN, panics
 from winnow.retrieval.store.places.bucket import Bucket, Listed
 from winnow.retrieval.store.places.object_store import hint_for, is_unanswered, options_of, said_by
 from winnow.retrieval.store.places.wall_clock import CLOCK, Late
 from winnow.retrieval.store.retention import holding, try_exclusive
-from winnow.retrieval.store.torn_commits import VERSIONS
+from winnow.retrieval.store.torn_commits import VERSIONS, manifest_of, version_of
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -140,19 +140,19 @@ class BucketPlace:
 
     def publish_fence(self, version: int) -> bool:
         """Make the version in a local folder, and put its manifest under the next number unless there is one."""
-        manifest = self.read_file(_manifest(version))
+        manifest = self.read_file(manifest_of(version))
         with tempfile.TemporaryDirectory() as folder, write_errors(Path(folder)):
             scratch = Path(folder) / "corpus.lance"
             (scratch / VERSIONS).mkdir(parents=True)
-            (scratch / _manifest(version)).write_bytes(manifest)
+            (scratch / manifest_of(version)).write_bytes(manifest)
             dataset = self.write(lambda: lance.dataset(str(scratch)))
             self.write(
                 lambda: lance.LanceDataset.commit(dataset, lance.LanceOperation.Restore(version), read_version=version)
             )
             for transaction in (scratch / TRANSACTIONS).iterdir():  # first: late commits look into it for conflicts
                 self.write_file(f"{TRANSACTIONS}/{transaction.name}", transaction.read_bytes())
-            made = (scratch / _manifest(version + 1)).read_bytes()
-        return self._bucket.put_new(f"{self._path}/{_manifest(version + 1)}", made)
+            made = (scratch / manifest_of(version + 1)).read_bytes()
+        return self._bucket.put_new(f"{self._path}/{manifest_of(version + 1)}", made)
 
     def holding(self) -> AbstractContextManager[None]:
         return holding(self._local)
@@ -163,7 +163,7 @@ class BucketPlace:
     def superseded(self) -> Sequence[int]:
         now, found = time.time(), self._manifests()
         return [
-            _version_of(each)
+            version_of(each.name)
             for each, replaced_by in zip(found[1:], found, strict=False)
             if now - replaced_by.written_at > SUPERSEDED_SECONDS
         ]
@@ -198,11 +198,3 @@ class BucketPlace:
                     # The cause would put the whole reply into a traceback.
                     raise StoreUnavailable(f"{self._bucket.root.url}: {said}{hint_for(said)}") from None
                 time.sleep(PAUSE_SECONDS)
-
-
-def _manifest(version: int) -> str:
-    return f"{VERSIONS}/{LARGEST_VERSION - version:020d}.manifest"
-
-
-def _version_of(manifest: Listed) -> int:
-    return LARGEST_VERSION - int(manifest.name.rpartition("/")[2].removesuffix(".manifest"))
