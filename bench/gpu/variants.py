@@ -1,6 +1,7 @@
 """Ways to run our front that a benchmark compares: what may relieve the host while the GPU waits for it.
 
     blocks       shares whole blocks of a prefix, as vLLM does
+    serial       launches a step only when the last one is done
     graphs       captures large steps, of every multiple of 512 tokens, as CUDA graphs: fewer launches, some padding
     switchNNN    lets Python's threads switch every NNN microseconds; 5,000 is Python's default
 
@@ -17,6 +18,7 @@ from typing import Final
 
 SWITCHED: Final = Path(__file__).with_name("switched_front.py")
 BLOCKS: Final = "blocks"
+SERIAL: Final = "serial"
 GRAPHS: Final = "graphs"
 SWITCH: Final = "switch"
 GRAPH_TOKENS: Final = 512  # between captured sizes
@@ -27,6 +29,7 @@ _SMALL: Final = (1, 2, 4, *range(8, 256, 8), *range(256, GRAPH_TOKENS, 16))  # a
 def flags_of(variants: Sequence[str]) -> list[str]:
     """Flags of the front for these variants."""
     flags = ["--shared-prefix", BLOCKS] if BLOCKS in variants else []
+    flags += ["--no-overlap-steps"] if SERIAL in variants else []
     if GRAPHS in variants:
         sizes = [*_SMALL, *range(GRAPH_TOKENS, GRAPH_TOKENS_MAX + 1, GRAPH_TOKENS)]
         flags += ["--compilation-config", json.dumps({"cudagraph_capture_sizes": sizes})]

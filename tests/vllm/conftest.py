@@ -79,8 +79,8 @@ def embed_url(embedder: ModelFolder, logs: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def front_judge_url(reranker: ModelFolder, logs: Path, spans: OtlpReceiver) -> Iterator[str]:
-    """The same as `judge_url`, behind our own front."""
-    flags = (*composed_flags("rerank"), traced(spans))
+    """The same as `judge_url`, behind our own front, whose steps overlap as they do on a GPU."""
+    flags = (*composed_flags("rerank"), traced(spans), "--overlap-steps")
     with vllm(reranker.path, logs / "rerank-front.log", *flags, program=(str(FRONT),)) as url:
         yield url
 

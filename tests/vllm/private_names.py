@@ -91,6 +91,14 @@ NAMES: Final[tuple[Name, ...]] = (
     called("v1/engine/core", "EngineCore.add_request", "request", "request_wave"),
     *fields("v1/engine/core", "EngineCore", "scheduler", "batch_queue"),
     called("v1/core/sched/scheduler", "Scheduler.make_stats"),
+    # engine_turns.py and server.py: steps that overlap
+    *fields("engine/arg_utils", "EngineArgs", "async_scheduling", "scheduler_cls"),
+    called("platforms/interface", "Platform.is_cuda_alike"),
+    *fields("v1/core/sched/scheduler", "Scheduler", "running", "waiting"),
+    *fields("v1/request", "Request", "num_computed_tokens"),
+    called("v1/request", "Request.num_tokens"),
+    *fields("v1/executor/uniproc_executor", "AsyncOutputFuture", "async_output"),
+    *fields("v1/worker/gpu_model_runner", "AsyncGPUPoolingModelRunnerOutput", "async_copy_ready_event"),
     called(
         "v1/metrics/loggers",
         "StatLoggerManager.record",

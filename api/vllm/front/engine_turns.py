@@ -1,7 +1,9 @@
 """Runs vLLM's engine in this process: takes prepared inputs, steps, delivers results.
 
 Rule 1: only the main thread touches what is being computed.
-Rule 2: an engine failure ends the process, and its supervisor restarts it; a server that went on could not be trusted.
+Rule 2: on a GPU the next step is scheduled and launched while the last one computes, so that the GPU does not wait for
+its host. Who arrives in the meantime is in that next step.
+Rule 3: an engine failure ends the process, and its supervisor restarts it; a server that went on could not be trusted.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ import asyncio
 import itertools
 import queue
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from shared_prefix import SharedPrefix, shared_tokens
 from vllm import PoolingParams
 from vllm.exceptions import VLLMValidationError
 from vllm.inputs import tokens_input
+
+_LOOK_SECONDS: Final = 0.0005  # between looks at the GPU while everything is on it
 
 Trace = Mapping[str, str] | None  # the caller's trace headers; None if vLLM sends no spans
 
@@ -131,18 +135,35 @@ class Turns:
                 job.finish()
 
     def _take(self) -> bool:
-        """Take everything that has arrived; wait if the engine is idle. False means stop."""
-        is_idle = not self._waiting
+        """Take everything that has arrived; wait if there is nothing to schedule. False means stop."""
         while True:
             try:
-                arrived = self._arrived.get(block=is_idle)
+                arrived = self._arrived.get(block=not self._waiting)
             except queue.Empty:
-                return True
+                if self._has_work():
+                    return True
+                try:
+                    arrived = self._arrived.get(timeout=_LOOK_SECONDS)
+                except queue.Empty:
+                    continue
             if arrived is None:
                 return False
             act, job = arrived
             act(job)
-            is_idle = not self._waiting
+
+    def _has_work(self) -> bool:
+        """Whether a step has something to schedule, or a result to deliver; else everything is on the GPU."""
+        if not self._core.batch_queue:  # steps do not overlap, or none is in flight
+            return True
+        scheduler = self._core.scheduler
+        future, *_ = self._core.batch_queue[-1]  # the oldest
+        on_gpu = getattr(future, "async_output", None)
+        return (
+            on_gpu is None
+            or on_gpu.async_copy_ready_event.query()
+            or bool(scheduler.waiting)
+            or any(each.num_computed_tokens < each.num_tokens for each in scheduler.running)
+        )
 
     def _add(self, job: Job) -> None:
         """Does what `LLMEngine.add_request` does, with a prepared input."""

@@ -22,7 +22,7 @@ import gc
 import signal
 import socket
 import threading
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any, Final
 
@@ -33,8 +33,10 @@ from engine_turns import Job, Refused, Trace, Turns
 from prometheus_client import generate_latest
 from shared_prefix import SharedPrefix, why_not
 from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine.llm_engine import LLMEngine
 from vllm.v1.executor import Executor
 
@@ -233,6 +235,9 @@ def _base64(row: Any) -> str:
 
 
 def _engine(args: Namespace) -> Any:
+    if args.overlap_steps:
+        # The scheduler for generation would compute one more token of every input that is still on the GPU.
+        args.async_scheduling, args.scheduler_cls = True, Scheduler
     config = AsyncEngineArgs.from_cli_args(args).create_engine_config(UsageContext.OPENAI_API_SERVER)
     return LLMEngine(
         vllm_config=config,
@@ -261,6 +266,12 @@ def _arguments() -> Namespace:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--disable-uvicorn-access-log", action="store_true", help="accepted; there is no access log")
     parser.add_argument("--shared-prefix", choices=(TOKENS, BLOCKS), default=TOKENS, help="computed once: to the token")
+    parser.add_argument(
+        "--overlap-steps",
+        action=BooleanOptionalAction,
+        default=current_platform.is_cuda_alike(),
+        help="launch a step while the last one computes; by default on a GPU",
+    )
     return parser.parse_args()
 
 

@@ -175,7 +175,6 @@ def why_not(engine: Any) -> str | None:
         (not layers or config.parallel_config.world_size > 1, "the model computes in another process"),
         (not config.cache_config.enable_prefix_caching, "the prefix cache is off"),
         (any(layer.use_direct_call for layer in layers) and config.compilation_config.mode, "its layers are compiled"),
-        (core.batch_queue is not None, "steps overlap"),
         (config.kv_transfer_config is not None, "another server fills the cache"),
         (len(groups) != 1, "its layers differ in their caches"),
         (BLOCKS_TRIED * groups[0].kv_cache_spec.block_size > window, "its window has few blocks"),

@@ -92,7 +92,7 @@ def engine(**changed: Any) -> Any:
         ({"processes": 2}, "another process"),
         ({"cache": False}, "prefix cache is off"),
         ({"direct": True, "mode": 3}, "compiled"),
-        ({"queue": []}, "overlap"),
+        ({"queue": []}, None),  # steps overlap, but are launched one after the other
         ({"transfer": "another"}, "another server"),
         ({"groups": 2}, "differ"),
         ({"window": 47}, "few blocks"),
