@@ -1,6 +1,7 @@
 """One version of a collection's chunks in Lance: the place and content of every chunk.
 
-Rows keep the order in which they were written, despite removals and compactions, so chunk numbers ascend in it.
+Chunk numbers ascend within each fragment, and each fragment has its own range of them. A compaction places what it
+joined behind all other fragments, so readers that need the order of numbers pass Lance the fragments in that order.
 Lance compiles no filter: rows are found by what `StoredRows` holds in memory, or by reading a column, and are compared
 here, so a value from outside never becomes part of an expression.
 """
@@ -101,7 +102,7 @@ class LanceSnapshot:
     def _vector_batches(self, wanted: Collection[int]) -> Iterator[pa.RecordBatch]:
         batches: Iterator[pa.RecordBatch] = self.dataset.scanner(
             columns=["number", VECTOR_COLUMN],
-            fragments=[fragment for fragment in self.dataset.get_fragments() if fragment.fragment_id in wanted],
+            fragments=self._ordered_fragments(wanted),
             scan_in_order=True,
             batch_size=VECTORS_PER_BATCH,
             batch_readahead=1,  # vectors are used as fast as they are read: more would only fill memory
@@ -109,6 +110,15 @@ class LanceSnapshot:
             io_buffer_size=READ_AHEAD_BYTES,
         ).to_batches()
         return batches
+
+    def fragments_by_number(self) -> list[int]:
+        """Return the ids of all fragments with live rows, in ascending order of chunk number."""
+        return [rows.files.number for rows in self._rows.fragments]
+
+    def _ordered_fragments(self, wanted: Collection[int]) -> list[lance.LanceFragment]:
+        """Return these fragments in ascending order of chunk number."""
+        known = {fragment.fragment_id: fragment for fragment in self.dataset.get_fragments()}
+        return [known[rows.files.number] for rows in self._rows.fragments if rows.files.number in wanted]
 
     def vectors_of(self, numbers: Sequence[int]) -> Vectors:
         addresses = self._rows.addresses_of(np.asarray(numbers, dtype=np.int64))
@@ -256,7 +266,12 @@ class LanceSnapshot:
 
     def _column(self, name: str) -> Any:
         """Read a column in order of chunk number."""
-        return self._place.read(lambda: self.dataset.to_table(columns=[name], scan_in_order=True))[name]
+        fragments = self._ordered_fragments(self._rows.fragments_after(-1))
+        if not fragments:  # an empty list would mean all of them
+            return self._place.read(lambda: self.dataset.schema.empty_table().select([name]))[name]
+        return self._place.read(
+            lambda: self.dataset.scanner(columns=[name], fragments=fragments, scan_in_order=True).to_table()
+        )[name]
 
     def _each(
         self, numbers: Sequence[int], columns: list[str], made: Callable[[Row], Made], cache: RowCache | None = None

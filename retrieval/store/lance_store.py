@@ -33,6 +33,7 @@ from winnow.retrieval.lexical.words import WORD_RULES
 from winnow.retrieval.records import EmbeddedDocument
 from winnow.retrieval.store.lance_attributes import upgrade
 from winnow.retrieval.store.lance_commits import LanceCommits
+from winnow.retrieval.store.lance_compaction import members_of, plan_joins
 from winnow.retrieval.store.lance_fulltext import (
     SMALL_FRAGMENT_ROWS,
     TINY_FRAGMENT_ROWS,
@@ -338,17 +339,17 @@ class LanceStore:
             self._join(TINY_FRAGMENT_ROWS)
 
     def _join(self, rows: int, *, deleted_share_max: float = DELETED_SHARE_MAX) -> None:
-        """Join neighbouring fragments with fewer rows. Rows keep order and numbers, so no index or view is affected."""
+        """Join neighbouring fragments with fewer rows. Rows keep their numbers, so no index or view is affected."""
         options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
-        whole = self._commits.own()
-        planned = self.place.read(lambda: Compaction.plan(whole, options))
-        copied = {each.id for task in planned.tasks for each in task.fragments}
+        whole, order = self._commits.own(), self._commits.base.fragments_by_number()
+        copied = members_of(self.place.read(lambda: plan_joins(whole, options, order)))
         if segments_covering(self._commits.base.dataset, copied):  # until covered again, searches read these rows
             self._commit_words(lambda dataset: without_segments(dataset, copied))
         dataset = self._commits.own()
-        joined = self.place.write(lambda: [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks])
-        self.place.sync()
-        self._commits.change(lambda dataset: Compaction.commit(dataset, joined))
+        joined = self.place.write(lambda: [task.execute(dataset) for task in plan_joins(dataset, options, order)])
+        if joined:
+            self.place.sync()
+            self._commits.change(lambda dataset: Compaction.commit(dataset, joined))
 
     def _forget(self) -> None:
         """Copy the rows around deleted ones, so that deleted data goes with the last version that has it.

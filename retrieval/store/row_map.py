@@ -156,8 +156,12 @@ class StoredRows:
     """All rows of one version, fragment by fragment, in ascending order of chunk number."""
 
     def __init__(self, fragments: Iterable[FragmentRows], live: LiveSet | None = None) -> None:
-        """Raises `StoreCorrupt` unless the numbers ascend from fragment to fragment."""
-        self.fragments: Final = tuple(rows for rows in fragments if len(rows.numbers))
+        """Raises `StoreCorrupt` unless the numbers ascend from fragment to fragment.
+
+        The given order is that of the dataset, where a compaction places what it joined behind all other fragments.
+        """
+        filled = (rows for rows in fragments if len(rows.numbers))
+        self.fragments: Final = tuple(sorted(filled, key=lambda rows: int(rows.numbers[0])))
         self._by_number = {rows.files.number: rows for rows in self.fragments}
         self._firsts = np.array([rows.numbers[0] for rows in self.fragments], dtype=np.int64)
         lasts = np.array([rows.numbers[-1] for rows in self.fragments], dtype=np.int64)

@@ -189,6 +189,13 @@ def test_numbers_that_do_not_ascend_are_corrupt() -> None:
         StoredRows([fragment(0, 0, 5), fragment(1, 4)])
 
 
+def test_fragments_may_come_in_any_order() -> None:
+    """A dataset has what was joined behind what is newer."""
+    rows = StoredRows([fragment(1, 4, 6), fragment(2, 0, 3)])
+    assert rows.live.numbers().tolist() == [0, 3, 4, 6]
+    assert rows.addresses_of(numbers(6, 3, 5)).tolist() == [(1 << 32) + 1, (2 << 32) + 1, -1]
+
+
 def test_documents_whose_hashes_collide_are_told_apart(tmp_path: Path) -> None:
     """A hash finds rows; only a row says whose it is."""
     store = LanceStore.create(tmp_path / "corpus.lance", dimension=DIMENSION, syncer=WatchedSyncer())
