@@ -76,6 +76,9 @@ class MemorySnapshot:
     def chunks(self, numbers: Sequence[int], *, cache: RowCache | None = None) -> list[Chunk]:
         return [self.stored[int(number)][0] for number in numbers if int(number) in self.stored]
 
+    def chunks_at_hand(self, numbers: Sequence[int], cache: RowCache) -> list[Chunk]:
+        return self.chunks(numbers, cache=cache)
+
     def pieces(self, numbers: Sequence[int]) -> list[Piece]:
         return [Piece(**{key: getattr(each, key) for key in Piece.__slots__}) for each in self.chunks(numbers)]
 

@@ -53,10 +53,15 @@ class Turns:
 
 
 class _PacedParser(h11.Connection):
-    """Claims to need more data after a number of chunks, although it has some, and remembers that."""
+    """Claims to need more data after a number of chunks, although it has some, and remembers that.
+
+    Headers of an answer of known length are sent together with the beginning of its body, which follows at once: each
+    call of the system takes as long as writing the headers. Those of a stream are sent before it.
+    """
 
     chunks_left = CHUNKS_PER_TURN
     is_behind = False
+    unsent_head = b""
 
     def next_event(self) -> Any:
         if not self.chunks_left:
@@ -66,6 +71,14 @@ class _PacedParser(h11.Connection):
         if isinstance(event, h11.Data):
             self.chunks_left -= 1
         return event
+
+    def send(self, event: Any) -> Any:
+        output: bytes = super().send(event) or b""
+        if isinstance(event, h11.Response) and any(name == b"content-length" for name, _ in event.headers):
+            self.unsent_head = output
+            return b""
+        head, self.unsent_head = self.unsent_head, b""
+        return head + output if head else output
 
     def begin_turn(self) -> None:
         self.chunks_left, self.is_behind = CHUNKS_PER_TURN, False

@@ -17,7 +17,7 @@ from winnow.retrieval.limits import (
     PART_HEADER_CHARACTERS_MAX,
     PARTS_MAX,
 )
-from winnow.retrieval.records import Location, Part, PartKind
+from winnow.retrieval.records import NOWHERE, Location, Part, PartKind
 from winnow.retrieval.search.context import Context, Extract
 from winnow.retrieval.structure import known_places
 
@@ -175,6 +175,8 @@ class PartResponse(JsonObject):
 
 
 def location_response(location: Location) -> LocationResponse:
+    if location is NOWHERE:
+        return {}
     return cast("LocationResponse", known_places(location))
 
 

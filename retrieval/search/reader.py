@@ -36,6 +36,7 @@ REFRESH_SECONDS: Final = (
 )
 AGE_SECONDS_MAX: Final = 1.0  # of a view, also where a check takes long
 REMOVED_AHEAD: Final = 8  # removed chunks expected in any list of the nearest
+QUICK_BYTES: Final = 16_000_000  # of vectors or codes; comparing them takes half a millisecond
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +99,17 @@ class Searcher:
                 codes = manifest.files[VECTORS_FILE].bytes
         return IndexMemory(vectors=vectors, codes=codes)
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether comparing all chunks takes about as long as handing the work to a thread."""
+        compared = vector_bytes(len(self.delta.numbers), self.delta.dimension)
+        if self.opened is not None:
+            index = self.opened.index
+            if not isinstance(index, FaissFlatIndex):
+                return False
+            compared += index.code_bytes or vector_bytes(len(index.numbers), index.dimension)
+        return compared <= QUICK_BYTES
+
     def shows(self, snapshot: StoreSnapshot, opened: Generation | None, fallback_from: str | None) -> bool:
         """Whether this is the view of these three."""
         return self.snapshot is snapshot and self.opened is opened and self.fallback_from == fallback_from
@@ -105,7 +117,7 @@ class Searcher:
     def search(self, vector: Vectors, k: int) -> Hits:
         """Return the `k` nearest live chunks of the collection, as if all were in one index."""
         fresh = self.snapshot.count(after=_last_covered(self.opened))
-        found = [self._nearest_live(self.delta, vector, k, live=fresh)]
+        found = [self._nearest_live(self.delta, vector, k, live=fresh)] if fresh or not self.opened else []
         if self.opened:
             found.append(self._nearest_live(self.opened.index, vector, k, live=self.snapshot.count() - fresh))
         return merge_hits(found, k)
@@ -152,6 +164,10 @@ class HasViews(Protocol):
 
     def view(self) -> Searcher: ...
 
+    def view_at_hand(self) -> Searcher | None:
+        """Return what `view` would, or None where it would look at the disk."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedView:
@@ -160,6 +176,9 @@ class FixedView:
     searcher: Searcher
 
     def view(self) -> Searcher:
+        return self.searcher
+
+    def view_at_hand(self) -> Searcher:
         return self.searcher
 
 
@@ -203,6 +222,12 @@ class IndexReader:
         if newest.opened is None and not newest.snapshot.count():
             raise CollectionNotReady(self._folder.path.name)
         return newest
+
+    def view_at_hand(self) -> Searcher | None:
+        newest = self._newest
+        if newest is None or time.monotonic() - self._checked_at >= REFRESH_SECONDS:
+            return None
+        return newest if newest.opened is not None or newest.snapshot.count() else None
 
     def follow(self) -> Searcher:
         """Return a state with every commit acknowledged before this call. New generations appear once they are open."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from winnow.retrieval import tracing
 from winnow.retrieval.deadline import Deadline
@@ -15,7 +17,7 @@ from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.index.build import IndexFacts
 from winnow.retrieval.index.filtered_search import Filtered
 from winnow.retrieval.index.gpu_index import ON_CPU, Seat
-from winnow.retrieval.records import Candidate, ChunkNumbers, RecallMode, Vectors
+from winnow.retrieval.records import Candidate, Chunk, ChunkNumbers, RecallMode, Vectors
 from winnow.retrieval.search.grouping import nearest_of_documents
 from winnow.retrieval.search.hybrid import Proposal
 from winnow.retrieval.search.reader import HasViews, Searcher
@@ -23,6 +25,8 @@ from winnow.retrieval.search.several_queries import propose_for_all
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.store.row_cache import RowCache
 from winnow.retrieval.tracing import stage
+
+QUICK_WIDTH: Final = 200  # candidates; turning so many rows into chunks takes two milliseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,16 @@ class Recalled:
         return 0 if self.query_remembered else self.tokens
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Searched:
+    """What a search proposes, before texts are fetched."""
+
+    view: Searcher
+    found: Proposal
+    mode: RecallMode
+    at: float  # by time.perf_counter
+
+
 class Recall:
     """Stage one over one collection."""
 
@@ -129,23 +143,21 @@ class Recall:
             embedding.note(self._embed_attributes(embeddings))
         embedded = time.perf_counter()
         _require_time(request.deadline, "recall")
-        view, found, mode, candidates, searched = await asyncio.to_thread(
-            self._search_and_fetch, embeddings.vectors, request
-        )
+        searched, candidates = await self._search_and_fetch(embeddings.vectors, request)
         fetched = time.perf_counter()
         return Recalled(
             candidates=candidates,
-            mode=mode,
-            filtered=found.filtered,
+            mode=searched.mode,
+            filtered=searched.found.filtered,
             tokens=embeddings.tokens,
             queries=len(request.queries),
             queries_remembered=embeddings.remembered,
-            served=Served.by(view),
+            served=Served.by(searched.view),
             timings=RecallTimings(
                 embed_ms=1000.0 * (embedded - began),
-                recall_ms=1000.0 * (searched - embedded),
-                fetch_ms=1000.0 * (fetched - searched),
-                lexical_ms=found.lexical_ms,
+                recall_ms=1000.0 * (searched.at - embedded),
+                fetch_ms=1000.0 * (fetched - searched.at),
+                lexical_ms=searched.found.lexical_ms,
             ),
         )
 
@@ -169,33 +181,69 @@ class Recall:
         except TimeoutError as error:
             raise DeadlineExceeded("while embedding") from error
 
-    def _search_and_fetch(
+    async def _search_and_fetch(
         self, vectors: Vectors, request: RecallRequest
-    ) -> tuple[Searcher, Proposal, RecallMode, tuple[Candidate, ...], float]:
-        """Blocks: in one turn of a thread, since waiting for another takes as long as fetching.
+    ) -> tuple[_Searched, tuple[Candidate, ...]]:
+        """Use a thread only for what takes longer than waiting for one, or may read the disk.
 
-        Also returns when the search was over. Raises `DeadlineExceeded` before a fetch that would start too late.
+        Raises `DeadlineExceeded` before a fetch that would start too late.
         """
+        view = self._searchable.view_at_hand() if _is_quick(request) else None
+        if view is None or not view.is_quick:
+            return await asyncio.to_thread(self._search_and_fetch_blocking, vectors, request)
+        searched = self._search(view, vectors, request)
+        chunks = None
+        if self._rows is not None:
+            chunks = view.snapshot.chunks_at_hand(searched.found.numbers.tolist(), self._rows)
+        if chunks is None:
+            return searched, await asyncio.to_thread(self._fetch, searched, request)
+        with stage("fetch"):
+            return searched, _candidates(chunks, searched.found)
+
+    def _search_and_fetch_blocking(
+        self, vectors: Vectors, request: RecallRequest
+    ) -> tuple[_Searched, tuple[Candidate, ...]]:
+        """In one turn of a thread, since waiting for another takes as long as fetching."""
+        searched = self._search(self._searchable.view(), vectors, request)
+        return searched, self._fetch(searched, request)
+
+    def _search(self, view: Searcher, vectors: Vectors, request: RecallRequest) -> _Searched:
+        """Blocks for anything but a quick request."""
         with stage("recall") as recalling:
-            view, found, mode = self._search(vectors, request)
+            found, mode = _propose_or_fall_back(view, vectors, request)
             recalling.note(
                 {tracing.OPERATION: "retrieval", "winnow.recall": mode.value, tracing.CANDIDATES: len(found.numbers)}
             )
-        searched = time.perf_counter()
+        return _Searched(view=view, found=found, mode=mode, at=time.perf_counter())
+
+    def _fetch(self, searched: _Searched, request: RecallRequest) -> tuple[Candidate, ...]:
+        """Read the chunks from the version of the store that the search ran on. Blocks."""
         _require_time(request.deadline, "fetching texts")
         with stage("fetch"):
-            return view, found, mode, _fetch(view, found, self._rows), searched
+            chunks = searched.view.snapshot.chunks(searched.found.numbers.tolist(), cache=self._rows)
+            return _candidates(chunks, searched.found)
 
-    def _search(self, vectors: Vectors, request: RecallRequest) -> tuple[Searcher, Proposal, RecallMode]:
-        """Blocks. Also returns the mode that found the candidates."""
-        view = self._searchable.view()
-        matching = None if request.where is None else view.snapshot.numbers_where(request.where)
-        try:
-            return view, _propose(view, vectors, request, request.mode, matching), request.mode
-        except WordsNotIndexed:
-            if not request.falls_back_to_dense:
-                raise
-        return view, _propose(view, vectors, request, RecallMode.DENSE, matching), RecallMode.DENSE
+
+def _is_quick(request: RecallRequest) -> bool:
+    """Whether comparing vectors is all that the search needs: words and attributes may be read from the store."""
+    return (
+        request.mode is RecallMode.DENSE
+        and request.where is None
+        and not request.documents
+        and not request.further
+        and request.width <= QUICK_WIDTH
+    )
+
+
+def _propose_or_fall_back(view: Searcher, vectors: Vectors, request: RecallRequest) -> tuple[Proposal, RecallMode]:
+    """Also return the mode that found the candidates."""
+    matching = None if request.where is None else view.snapshot.numbers_where(request.where)
+    try:
+        return _propose(view, vectors, request, request.mode, matching), request.mode
+    except WordsNotIndexed:
+        if not request.falls_back_to_dense:
+            raise
+    return _propose(view, vectors, request, RecallMode.DENSE, matching), RecallMode.DENSE
 
 
 def _propose(
@@ -222,9 +270,7 @@ def _propose(
     )
 
 
-def _fetch(view: Searcher, found: Proposal, rows: RowCache | None) -> tuple[Candidate, ...]:
-    """Reads the chunks from the version of the store that the search ran on."""
-    chunks = view.snapshot.chunks(found.numbers.tolist(), cache=rows)
+def _candidates(chunks: Sequence[Chunk], found: Proposal) -> tuple[Candidate, ...]:
     assert len(chunks) == len(found.numbers), "a view answers with live chunks only. This is a bug."
     scores = [None] * len(chunks) if found.scores is None else found.scores.tolist()
     places = [()] * len(chunks) if found.places is None else found.places.tolist()

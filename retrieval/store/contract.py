@@ -65,6 +65,10 @@ class StoreSnapshot(Protocol):
         """
         ...
 
+    def chunks_at_hand(self, numbers: Sequence[int], cache: RowCache) -> list[Chunk] | None:
+        """Return what `chunks` would, or None where it would read a row that the `cache` does not have."""
+        ...
+
     def pieces(self, numbers: Sequence[int]) -> list[Piece]:
         """Like `chunks`, but without title, URL and metadata, which every chunk repeats."""
         ...

@@ -132,6 +132,14 @@ class LanceSnapshot:
     def chunks(self, numbers: Sequence[int], *, cache: RowCache | None = None) -> list[Chunk]:
         return self._each(numbers, CHUNK_COLUMNS, chunk_of, cache)
 
+    def chunks_at_hand(self, numbers: Sequence[int], cache: RowCache) -> list[Chunk] | None:
+        unique, inverse = self._live_addresses(numbers)
+        rows = [row for row in cache.find(self._cache_keys(cache, unique, CHUNK_COLUMNS)) if row is not None]
+        if len(rows) < len(unique):
+            return None
+        chunks = self._place.read(lambda: [chunk_of(row) for row in rows])
+        return [chunks[position] for position in inverse]
+
     def pieces(self, numbers: Sequence[int]) -> list[Piece]:
         return self._each(numbers, PIECE_COLUMNS, piece_of)
 
@@ -277,14 +285,26 @@ class LanceSnapshot:
         self, numbers: Sequence[int], columns: list[str], made: Callable[[Row], Made], cache: RowCache | None = None
     ) -> list[Made]:
         """Convert the rows of these numbers with `made`, in the given order; numbers that are not live are left out."""
-        addresses = self._rows.addresses_of(np.asarray(numbers, dtype=np.int64))
-        live = addresses[addresses >= 0]
-        if not len(live):
+        unique, inverse = self._live_addresses(numbers)
+        if not len(unique):
             return []
-        unique, inverse = np.unique(live, return_inverse=True)  # a repeated number is read once
         read = self._read(unique, columns) if cache is None else self._read_through(cache, unique, columns)
         rows = self._place.read(lambda: [made(row) for row in read])
         return [rows[position] for position in inverse]
+
+    def _live_addresses(self, numbers: Sequence[int]) -> tuple[Addresses, list[int]]:
+        """Return the addresses of those that are live, ascending and each once, and the place in them of each."""
+        addresses = self._rows.addresses_of(np.asarray(numbers, dtype=np.int64))
+        unique, inverse = np.unique(addresses[addresses >= 0], return_inverse=True)
+        return unique, inverse.tolist()
+
+    def _cache_keys(self, cache: RowCache, addresses: Addresses, columns: list[str]) -> list[bytes]:
+        """Return the keys of these rows; `addresses` ascend."""
+        keys: list[bytes] = []
+        offsets = offsets_of(addresses)
+        for fragment, run in runs_of(fragments_of(addresses)):
+            keys += cache.keys_of(self._rows.data_file(fragment), offsets[run].tolist(), columns=columns)
+        return keys
 
     def _read(self, addresses: Addresses, columns: list[str]) -> list[Row]:
         rows: list[Row] = self._take(addresses, columns).to_pylist()
@@ -292,10 +312,7 @@ class LanceSnapshot:
 
     def _read_through(self, cache: RowCache, addresses: Addresses, columns: list[str]) -> list[Row]:
         """Read what the cache does not have, and store it there. `addresses` ascend."""
-        keys: list[bytes] = []
-        offsets = offsets_of(addresses)
-        for fragment, run in runs_of(fragments_of(addresses)):
-            keys += cache.keys_of(self._rows.data_file(fragment), offsets[run].tolist(), columns=columns)
+        keys = self._cache_keys(cache, addresses, columns)
         rows = cache.find(keys)
         missing = [place for place, row in enumerate(rows) if row is None]
         if missing:

@@ -6,6 +6,7 @@ entry cannot go out of date. Whether a row is alive is asked of the snapshot bef
 
 from __future__ import annotations
 
+import functools
 import math
 import secrets
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ from winnow.retrieval.bounded_cache import KEY_BYTES, BoundedCache, CacheState, 
 
 Row = dict[str, Any]
 
+_OFFSET_BYTES: Final = 8
+_FILES_MAX: Final = 4_096  # data files whose digest is kept; 300 bytes each
+
 
 class RowCache:
     """A least-recently-used cache of rows, bounded in bytes. Thread-safe."""
@@ -24,6 +28,7 @@ class RowCache:
     def __init__(self, *, bytes_max: int) -> None:
         self._rows: Final = BoundedCache(bytes_max=bytes_max, seconds_max=math.inf)
         self._secret: Final = secrets.token_bytes(KEY_BYTES)
+        self._digest_of = functools.lru_cache(_FILES_MAX)(self._digest)
 
     @property
     def state(self) -> CacheState:
@@ -31,8 +36,12 @@ class RowCache:
 
     def keys_of(self, data_file: str, offsets: Sequence[int], *, columns: Sequence[str]) -> list[bytes]:
         """Return the keys of these rows of a data file. Rows with other columns have other keys."""
-        common = CommonKey(self._secret, data_file, *columns)
-        return [common.of(str(offset)) for offset in offsets]
+        digest = self._digest_of(data_file, tuple(columns))
+        return [digest + offset.to_bytes(_OFFSET_BYTES, "little") for offset in offsets]
+
+    def _digest(self, data_file: str, columns: tuple[str, ...]) -> bytes:
+        """Return the common beginning of keys: a digest for each row takes as long as reading the row from here."""
+        return CommonKey(self._secret, data_file, *columns).of()[: KEY_BYTES - _OFFSET_BYTES]
 
     def find(self, keys: Sequence[bytes]) -> list[Row | None]:
         """Return a new dictionary for each row; None if it is not here."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h11
 import pytest
 
 from tests.fakes import PrefersWord
@@ -21,6 +22,7 @@ from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from tests.wire_service import Wire, chunked, head, listening
 from winnow.api.http.app import create_app
 from winnow.api.http.connections import Connections
+from winnow.api.http.protocol import _PacedParser
 from winnow.api.http.request_body import Intake
 from winnow.api.http.request_limits import Gate
 from winnow.api.http.server import Server, connections_max
@@ -259,3 +261,22 @@ def test_connections_end_below_the_descriptors_which_are_raised() -> None:
     assert said.split() == ["800", "800", "800"]
     assert (connections_max(800), connections_max(10**6)) == (600, CONNECTIONS_MAX)
     assert resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize("length", [(b"content-length", b"4"), (b"transfer-encoding", b"chunked")])
+def test_a_head_of_known_length_leaves_with_its_body(length: tuple[bytes, bytes]) -> None:
+    """The bytes are those of h11, and a stream's head waits for nothing."""
+    events = [
+        h11.Response(status_code=200, headers=[length]),
+        h11.Data(data=b"ab"),
+        h11.Data(data=b"cd"),
+        h11.EndOfMessage(),
+    ]
+    sent = []
+    for parser in (_PacedParser(h11.SERVER), h11.Connection(h11.SERVER)):
+        parser.receive_data(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert [type(parser.next_event()) for _ in range(2)] == [h11.Request, h11.EndOfMessage]
+        sent.append([parser.send(event) or b"" for event in events])
+    ours, theirs = sent
+    assert b"".join(ours) == b"".join(theirs)
+    assert bool(ours[0]) == (length[0] == b"transfer-encoding")

@@ -24,6 +24,7 @@ from winnow.retrieval.generation.history import roll_back
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index.faiss_flat import FaissFlatIndex
 from winnow.retrieval.records import Document, Vectors
+from winnow.retrieval.search import reader as reader_module
 from winnow.retrieval.search.reader import IndexReader, Searcher
 from winnow.retrieval.store.contract import Store
 from winnow.retrieval.store.lance_store import LanceStore
@@ -88,6 +89,26 @@ def test_a_view_is_never_older_than_a_second(folder: CollectionFolder) -> None:
     opened._lock.release()
     waiting.join()
     assert seen[0].snapshot.counts()[0] == 2
+
+
+def test_a_view_at_hand_is_the_newest_one_and_never_old(
+    folder: CollectionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is None before the first view, while a look at the disk is due, and for a collection with nothing in it."""
+    monkeypatch.setattr(reader_module, "REFRESH_SECONDS", 60.0)
+    store = MemoryStore()
+    reader = searchable(folder, store)
+    assert reader.view_at_hand() is None
+    reader.follow()
+    assert reader.view_at_hand() is None
+    store.replace([written("a", "1", pieces=2)])
+    view = reader.follow()
+    assert reader.view_at_hand() is view
+    store.replace([written("b", "2")])
+    assert reader.follow() is not view
+    assert reader.view_at_hand() is reader.newest
+    monkeypatch.setattr(reader_module, "REFRESH_SECONDS", 0.0)
+    assert reader.view_at_hand() is None
 
 
 def test_without_a_generation_the_store_serves(folder: CollectionFolder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from winnow.retrieval.errors import CollectionNotReady, DeadlineExceeded
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.records import Document, EmbeddedDocument, RecallMode, Span
-from winnow.retrieval.search.reader import IndexReader
-from winnow.retrieval.search.recall import Recall, RecallRequest
+from winnow.retrieval.search.reader import FixedView, IndexReader
+from winnow.retrieval.search.recall import QUICK_WIDTH, Recall, RecallRequest
+from winnow.retrieval.store.row_cache import RowCache
 
 TEXTS = {
     "refund": "How to get a refund for a returned parcel",
@@ -69,6 +71,34 @@ async def test_candidates_come_nearest_first_with_their_texts(folder: Collection
     assert (recalled.served.generation, recalled.served.store_version) == (None, store.snapshot().version)
     timings = recalled.timings
     assert min(timings.embed_ms, timings.recall_ms, timings.fetch_ms) >= 0.0
+
+
+async def test_a_quick_search_of_what_is_in_memory_takes_no_thread(
+    folder: CollectionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers what a thread would; a search by words, and a wide one, still take a turn of one."""
+    embedder = HashEmbedder(dimension=256)
+    view = IndexReader(folder=folder, store=await filled(embedder), identity=embedder.identity).view()
+    recall = Recall(embedder=embedder, searchable=FixedView(searcher=view), rows=RowCache(bytes_max=1_000_000))
+    threaded = Recall(embedder=embedder, searchable=FixedView(searcher=view))
+    turns: list[object] = []
+    to_thread = asyncio.to_thread
+
+    async def counted(work: Any, *args: Any) -> Any:
+        turns.append(work)
+        return await to_thread(work, *args)
+
+    monkeypatch.setattr(asyncio, "to_thread", counted)
+    query = RecallRequest(query="refund of a parcel", width=3, mode=RecallMode.DENSE)
+    quick = await recall.find(query)
+    assert not turns
+    expected = await threaded.find(query)
+    assert len(turns) == 1
+    assert (quick.candidates, quick.served) == (expected.candidates, expected.served)
+    for other in (replace(query, mode=RecallMode.LEXICAL), replace(query, width=QUICK_WIDTH + 1)):
+        turns.clear()
+        await recall.find(other)
+        assert len(turns) == 1
 
 
 async def test_search_and_fetch_take_one_turn_of_a_thread(

@@ -79,3 +79,15 @@ def test_a_small_cache_answers_rightly_and_stays_small(store: LanceStore) -> Non
         assert snapshot.chunks(numbers, cache=cache) == snapshot.chunks(numbers)
         assert cache.state.bytes <= 700
     assert cache.state.evictions > 0
+
+
+def test_chunks_at_hand_are_those_of_the_store_or_none(store: LanceStore, taken: list[int]) -> None:
+    """Nothing is read for them; a row that was removed is left out, as `chunks` leaves it out."""
+    cache, snapshot = RowCache(bytes_max=PLENTY), store.snapshot()
+    assert snapshot.chunks_at_hand([0], cache) is None
+    expected = snapshot.chunks([0, 1, 2, 3, 4], cache=cache)
+    assert snapshot.chunks_at_hand([3, 0, 0], cache) == [expected[3], expected[0], expected[0]]
+    store.delete(["a"])
+    assert store.snapshot().chunks_at_hand([4, 0, 1], cache) == [expected[4]]
+    assert snapshot.chunks_at_hand([], cache) == []
+    assert taken == [5]
