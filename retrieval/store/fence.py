@@ -14,6 +14,9 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -55,20 +58,40 @@ def newest_version(path: Path) -> int:
     return version_of(found[0].name) if found else 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FenceFiles:
+    """The files of a fence, in a folder of their own."""
+
+    transactions: tuple[Path, ...]  # to be published first: late commits look into them for conflicts
+    manifest: Path
+
+
+@contextmanager
+def fence_files(manifest: bytes, number: int, *, beside: Path | None = None) -> Iterator[FenceFiles]:
+    """Yield the files that publish a version's content, from its manifest, again as the version `number` + 1.
+
+    They are gone after the block. They lie in a new folder in `beside`, by default in the system's for temporary files.
+    Raises what Lance raises, and `ValueError` for a manifest in another format.
+    """
+    with tempfile.TemporaryDirectory(prefix=".fence-", dir=beside) as folder:
+        scratch = Path(folder)
+        (scratch / VERSIONS).mkdir()
+        (scratch / manifest_of(number)).write_bytes(_renumbered(manifest, number))
+        dataset = lance.dataset(folder)
+        lance.LanceDataset.commit(dataset, lance.LanceOperation.Restore(number), read_version=number)
+        transactions = tuple((scratch / TRANSACTIONS).iterdir())
+        yield FenceFiles(transactions=transactions, manifest=scratch / manifest_of(number + 1))
+
+
 def _publish(path: Path, version: int, *, after: int) -> bool:
     """Publish the content of `version` under the number that follows `after`."""
-    number = after
-    with committing(path), tempfile.TemporaryDirectory(prefix=".fence-", dir=path.parent) as beside:
-        scratch = Path(beside)
-        (scratch / VERSIONS).mkdir()
-        (scratch / manifest_of(number)).write_bytes(_renumbered((path / manifest_of(version)).read_bytes(), number))
-        dataset = lance.dataset(beside)
-        lance.LanceDataset.commit(dataset, lance.LanceOperation.Restore(number), read_version=number)
+    manifest = path / manifest_of(version)
+    with committing(path), fence_files(manifest.read_bytes(), after, beside=path.parent) as made:
         (path / TRANSACTIONS).mkdir(exist_ok=True)
-        for transaction in (scratch / TRANSACTIONS).iterdir():  # first: late commits look into it for conflicts
+        for transaction in made.transactions:
             os.link(transaction, path / TRANSACTIONS / transaction.name)
         try:
-            os.link(scratch / manifest_of(number + 1), path / manifest_of(number + 1))
+            os.link(made.manifest, path / manifest_of(after + 1))
         except FileExistsError:
             return False
         return True

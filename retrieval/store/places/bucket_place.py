@@ -22,10 +22,10 @@ import lance
 import pyarrow as pa
 
 from winnow.retrieval.errors import StoreCorrupt, StoreUnavailable, WinnowError, WriteFailed
-from winnow.retrieval.files.durable import make_folder, write_errors
+from winnow.retrieval.files.durable import make_folder
 from winnow.retrieval.files.layout import NEXT_NUMBER
-from winnow.retrieval.store.fence import TRANSACTIONS
-from winnow.retrieval.store.lance_errors import FOREIGN, panics
+from winnow.retrieval.store.fence import TRANSACTIONS, fence_files
+from winnow.retrieval.store.lance_errors import FOREIGN, committing, panics
 from winnow.retrieval.store.places.bucket import Bucket, Listed
 from winnow.retrieval.store.places.object_store import hint_for, is_unanswered, options_of, said_by
 from winnow.retrieval.store.places.wall_clock import CLOCK, Late
@@ -46,12 +46,15 @@ _END: Final = object()
 class BucketPlace:
     """A dataset below the root of a bucket, with a local folder for the locks of this host's readers."""
 
-    def __init__(self, bucket: Bucket, path: str, *, collection: str, local: Path) -> None:
-        """`path` is relative to the bucket's root."""
+    def __init__(
+        self, bucket: Bucket, path: str, *, collection: str, local: Path, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`path` is relative to the bucket's root. `clock` gives seconds since 1970, for the age of old versions."""
         self._bucket = bucket
         self._path = path
         self._collection = collection
         self._local = local
+        self._clock = clock
         self._seconds = bucket.root.answer_seconds
         self._secrets = bucket.root.access.secrets
         self._options = options_of(bucket.root.access) | {
@@ -140,19 +143,13 @@ class BucketPlace:
 
     def publish_fence(self, version: int) -> bool:
         """Make the version in a local folder, and put its manifest under the next number unless there is one."""
-        manifest = self.read_file(manifest_of(version))
-        with tempfile.TemporaryDirectory() as folder, write_errors(Path(folder)):
-            scratch = Path(folder) / "corpus.lance"
-            (scratch / VERSIONS).mkdir(parents=True)
-            (scratch / manifest_of(version)).write_bytes(manifest)
-            dataset = self.write(lambda: lance.dataset(str(scratch)))
-            self.write(
-                lambda: lance.LanceDataset.commit(dataset, lance.LanceOperation.Restore(version), read_version=version)
-            )
-            for transaction in (scratch / TRANSACTIONS).iterdir():  # first: late commits look into it for conflicts
+        with (
+            committing(Path(tempfile.gettempdir())),
+            fence_files(self.read_file(manifest_of(version)), version) as made,
+        ):
+            for transaction in made.transactions:
                 self.write_file(f"{TRANSACTIONS}/{transaction.name}", transaction.read_bytes())
-            made = (scratch / manifest_of(version + 1)).read_bytes()
-        return self._bucket.put_new(f"{self._path}/{manifest_of(version + 1)}", made)
+            return self._bucket.put_new(f"{self._path}/{manifest_of(version + 1)}", made.manifest.read_bytes())
 
     def holding(self) -> AbstractContextManager[None]:
         return holding(self._local)
@@ -161,7 +158,7 @@ class BucketPlace:
         return try_exclusive(self._local)
 
     def superseded(self) -> Sequence[int]:
-        now, found = time.time(), self._manifests()
+        now, found = self._clock(), self._manifests()
         return [
             version_of(each.name)
             for each, replaced_by in zip(found[1:], found, strict=False)

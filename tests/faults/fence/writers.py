@@ -8,23 +8,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.faults.scripted import DIMENSION, IDENTITY, OPERATIONS, WRITTEN, Model, document, folder_of, write
-from winnow.api.collections.folder_moves import take_away
+from tests.faults.fence.sites import Site
+from tests.faults.scripted import IDENTITY, OPERATIONS, WRITTEN, Model, document, write
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
 from winnow.retrieval.errors import CollectionBusy, StorageMoved, StoreCorrupt, WriterSuperseded
-from winnow.retrieval.files.durable import make_folder, remove
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.history import fold, roll_back
 from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name
-from winnow.retrieval.store.checksums import checksum_fault, find_damage
 from winnow.retrieval.store.lance_store import LanceStore
-from winnow.retrieval.store.succession import create_successor, pass_versions
 
 LATE: Final = (WriterSuperseded, CollectionBusy, StorageMoved)  # what a writer is told that comes late
 TENANT: Final = "default"
@@ -93,15 +90,15 @@ def _rebuild_words(store: LanceStore) -> None:
     store.renew_words([])
 
 
-def _publish(root: Path, held: SqlWriterLease) -> None:
-    fold(folder_of(root), opened(root, held).snapshot(), IDENTITY, lease=held)
+def _publish(site: Site, held: SqlWriterLease) -> None:
+    fold(site.folder, site.open(held).snapshot(), IDENTITY, lease=held)
 
 
-def _roll_back(root: Path, held: SqlWriterLease) -> None:
-    roll_back(folder_of(root), IDENTITY, lease=held)
+def _roll_back(site: Site, held: SqlWriterLease) -> None:
+    roll_back(site.folder, IDENTITY, lease=held)
 
 
-MOVES: Final[dict[str, tuple[str, Callable[[Path, SqlWriterLease], object]]]] = {
+MOVES: Final[dict[str, tuple[str, Callable[[Site, SqlWriterLease], object]]]] = {
     "publication": ("publish", _publish),
     "rollback": ("rollback", _roll_back),
 }
@@ -123,20 +120,22 @@ class Outcome:
     """What a pause led to."""
 
     path: str
-    at: int  # the renewal after which the first writer paused; 0: it ended before
+    at: int  # the renewal or request at which the first writer paused; 0: it ended before
     superseded: bool
-    wrong: tuple[str, ...] = field(default=())
+    wrong: tuple[str, ...] = ()
+    held: str = ""  # the request that was held on the wire
 
 
 def prepare(path: str, root: Path) -> None:
+    """Write a data folder on which this path can be run."""
     OPERATIONS[(PATHS.get(path) or MOVES[path])[0]].prepare(root)
 
 
-def run(path: str, root: Path, held: SqlWriterLease) -> None:
+def run(path: str, site: Site, held: SqlWriterLease) -> None:
     if path in MOVES:
-        MOVES[path][1](root, held)
+        MOVES[path][1](site, held)
     else:
-        PATHS[path][1](opened(root, held))
+        PATHS[path][1](site.open(held))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,33 +162,28 @@ def lease(
     return kind(database, TENANT, name, host=host, lease_seconds=seconds)
 
 
-def opened(root: Path, held: SqlWriterLease) -> LanceStore:
-    return LanceStore.open(folder_of(root).corpus, dimension=DIMENSION, lease=held)
+def lock_of(site: Site, writer: str) -> CollectionFolder:
+    return CollectionFolder(site.root.parent / "locks" / writer)
 
 
-def lock_of(root: Path, writer: str) -> CollectionFolder:
-    return CollectionFolder(root / "locks" / writer)
-
-
-def take_over(root: Path, held: SqlWriterLease, *, wait_seconds: float = 30.0, replaces: bool = False) -> TakenOver:
+def take_over(
+    site: Site, held: SqlWriterLease, *, wait_seconds: float = 30.0, replaces: bool = False
+) -> tuple[Site, TakenOver]:
     """What another host does: it writes and publishes; `replaces` means that it makes the collection again before."""
-    with held.writing(lock_of(root, "second"), wait_seconds=wait_seconds):
-        folder = folder_of(root)
-        for lock in (folder.fold_lock, folder.pointer_lock):
+    with held.writing(lock_of(site, "second"), wait_seconds=wait_seconds):
+        mine = site.seen_by_another()
+        for lock in (mine.folder.fold_lock, mine.folder.pointer_lock):
             lock.unlink(missing_ok=True)  # which it does not see
         if replaces:
-            pass_versions(folder.corpus, held)
-            remove(take_away(folder, held))
-            make_folder(folder.generations)
-            create_successor(folder.corpus, dimension=DIMENSION, lease=held)
-        store = opened(root, held)
+            mine = mine.made_again(held)
+        store = mine.open(held)
         store.replace([document(*_only(TAKEN_OVER[0]))])
         found = contents(store)
         for each in TAKEN_OVER[1:]:
             store.replace([document(*_only(each))])
             found |= each
-        published = fold(folder, store.snapshot(), IDENTITY, lease=held, wait_seconds=wait_seconds)
-        return TakenOver(documents=found, generation=published.name)
+        published = fold(mine.folder, store.snapshot(), IDENTITY, lease=held, wait_seconds=wait_seconds)
+        return mine, TakenOver(documents=found, generation=published.name)
 
 
 def _only(model: Model) -> tuple[str, str, int]:
@@ -198,7 +192,8 @@ def _only(model: Model) -> tuple[str, str, int]:
 
 
 def paused(
-    root: Path,
+    site: Site,
+    prepared: Path,
     database: SqlDatabase,
     path: str,
     at: int,
@@ -210,39 +205,38 @@ def paused(
 
     `is_after_failure`: the first writer has a fence to publish itself.
     """
-    prepare(path, root)
-    name = str(root)
-    first = lease(PausingLease, database, name)
+    prepare(path, prepared)
+    site.fill(prepared)
+    first = lease(PausingLease, database, site.name)
     assert isinstance(first, PausingLease)
     if is_after_failure:
-        fail(root, lease(SqlWriterLease, database, name))
-    expected: list[TakenOver] = []
-    first.at, first.pause = at, lambda: expected.append(take_over(root, lease(second, database, name)))
+        fail(site, lease(SqlWriterLease, database, site.name))
+    expected: list[tuple[Site, TakenOver]] = []
+    first.at, first.pause = at, lambda: expected.append(take_over(site, lease(second, database, site.name)))
     superseded = False
     try:
-        with first.writing(lock_of(root, "first")):
-            run(path, root, first)
+        with first.writing(lock_of(site, "first")):
+            run(path, site, first)
     except LATE:
         superseded = True
     if not expected:
         return Outcome(path=path, at=0, superseded=superseded)
-    return Outcome(path=path, at=at, superseded=superseded, wrong=tuple(faults(root, database, expected[0])))
+    return Outcome(path=path, at=at, superseded=superseded, wrong=tuple(faults(*expected[0], database)))
 
 
-def fail(root: Path, held: SqlWriterLease) -> None:
+def fail(site: Site, held: SqlWriterLease) -> None:
     """Leave a lease like a writer that ended without releasing it."""
-    with suppress(StoreCorrupt), held.writing(lock_of(root, "failed")):
-        LanceStore.open(root, dimension=DIMENSION)
+    with suppress(StoreCorrupt), held.writing(lock_of(site, "failed")):
+        raise StoreCorrupt("it failed")
 
 
-def faults(root: Path, database: SqlDatabase, expected: TakenOver) -> list[str]:
+def faults(site: Site, expected: TakenOver, database: SqlDatabase) -> list[str]:
     """Compare what is stored and served, check every file, and write once more."""
-    held = lease(SqlWriterLease, database, str(root))
-    folder, documents = folder_of(root), expected.documents
-    corpus = folder.corpus
+    held = lease(SqlWriterLease, database, site.name)
+    folder, documents = site.folder, expected.documents
     wrong = []
-    with held.writing(lock_of(root, "third")):
-        store = opened(root, held)
+    with held.writing(lock_of(site, "third"), wait_seconds=30.0):
+        store = site.open(held)
         if (found := contents(store)) != documents:
             differing = {name for name in {*found, *documents} if found.get(name) != documents.get(name)}
             wrong.append(f"documents differ: {sorted(differing)}")
@@ -259,7 +253,4 @@ def faults(root: Path, database: SqlDatabase, expected: TakenOver) -> list[str]:
         store.index_words()
         if fault := store.snapshot().words_fault():
             wrong.append(fault)
-    wrong += [damage.said for damage in find_damage(corpus)]
-    if fault := checksum_fault(corpus):
-        wrong.append(fault)
-    return wrong
+    return wrong + site.faults(store)

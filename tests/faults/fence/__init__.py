@@ -1,0 +1,1 @@
+"""Is anything late published, or anything acknowledged lost, when a writer pauses and another one takes over?"""
