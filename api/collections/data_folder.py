@@ -92,10 +92,10 @@ class DataFolder:
             require_used(bucket, catalog_url)
         return cls.open(root, catalog_url, bucket)
 
-    def require_local(self, refused: str) -> None:
-        """Raise `InvalidRequest` if the collections are in a bucket, where this is not possible yet."""
+    def require_local(self, refusal: str) -> None:
+        """Raise `InvalidRequest` with this message if the collections are in a bucket."""
         if self.bucket is not None:
-            raise InvalidRequest(f"{refused}: the collections are in a bucket, which its own tools copy")
+            raise InvalidRequest(refusal)
 
     def problem(self) -> str | None:
         """Return what prevents using the whole folder, or None."""

@@ -42,10 +42,18 @@ class WriterLease(Protocol):
         """Extend that right, before a generation is made current. Raises `CollectionBusy` if another host has it."""
         ...
 
-    def renew(self) -> bool:
+    def renew(self, *, newest: int = 0) -> bool:
         """Extend the lease, before a commit or a removal; return whether the store must be fenced before it.
 
-        Raises `WriterSuperseded` if another writer took over.
+        `newest` is announced as the store's newest version, unless it is 0. Raises `WriterSuperseded` if another writer
+        took over.
+        """
+        ...
+
+    def announced(self) -> int | None:
+        """Return the newest version that writers announced: no later one was acknowledged. None if it is not known.
+
+        The caller need not hold the lease.
         """
         ...
 
@@ -87,8 +95,12 @@ class OneHostLease:
     def still_folding(self) -> None:
         """Nothing to extend."""
 
-    def renew(self) -> bool:
+    def renew(self, *, newest: int = 0) -> bool:
+        del newest
         return False
+
+    def announced(self) -> int | None:
+        return None
 
     def fenced(self) -> None:
         """Nothing to record."""

@@ -57,6 +57,8 @@ LEASE = {
     "expires_ms": 2**42,
     "needs_fence": 1,
     "next_number": 2**40,
+    "newest_version": 17,
+    "newest_token": 3,
 }
 
 

@@ -73,6 +73,10 @@ class BucketPlace:
     def collection(self) -> str:
         return self._collection
 
+    @property
+    def is_remote(self) -> bool:
+        return True
+
     def read(self, call: Callable[[], Result]) -> Result:
         return self._run(call, seconds=self._seconds, tries=TRIES_MAX, failure=StoreCorrupt)
 

@@ -47,6 +47,10 @@ class LocalPlace:
     def collection(self) -> str:
         return self._path.parent.name
 
+    @property
+    def is_remote(self) -> bool:
+        return False
+
     def read(self, call: Callable[[], Result]) -> Result:
         with reading(self._path):
             return call()

@@ -32,6 +32,11 @@ class StorePlace(Protocol):
         """The name of the collection, for messages."""
         ...
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether each look for a newer version is a request to another machine."""
+        ...
+
     def read(self, call: Callable[[], Result]) -> Result:
         """Run a call that changes nothing. Errors of Lance become `StoreCorrupt`.
 

@@ -25,6 +25,7 @@ class Wire:
         self.url = ""
         self.is_held = threading.Event()
         self.is_done = threading.Event()  # the held request was answered
+        self.seen: list[str] = []  # methods and paths of all requests
         self.held = ""  # its method and path
         self._at = 0
         self._passed = 0
@@ -44,6 +45,7 @@ class Wire:
 
     def passing(self, method: str, path: str) -> bool:
         """Wait if this is the request to hold; return whether it was."""
+        self.seen.append(f"{method} {path}")
         if method not in CHANGING:
             return False
         with self._lock:

@@ -36,8 +36,8 @@ class PausingLease(SqlWriterLease):
     at: int = -1
     renewals: int = 0
 
-    def renew(self) -> bool:
-        must_fence = super().renew()
+    def renew(self, *, newest: int = 0) -> bool:
+        must_fence = super().renew(newest=newest)
         self._count()
         return must_fence
 
@@ -66,8 +66,8 @@ class UnfencedLease(SqlWriterLease):
 
     expires = False  # type: ignore[misc]
 
-    def renew(self) -> bool:
-        super().renew()
+    def renew(self, *, newest: int = 0) -> bool:
+        super().renew(newest=newest)
         return False
 
     def begin_move(self) -> int:

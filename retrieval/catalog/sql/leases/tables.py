@@ -21,6 +21,8 @@ WRITER_LEASES: Final = sql.Table(
     sql.Column("needs_fence", sql.Integer, nullable=False),  # 1: an earlier holder may still send commits
     sql.Column("next_number", sql.BigInteger, nullable=False),  # of a chunk; larger than all that were reserved
     sql.Column("store_version", sql.BigInteger, nullable=False, server_default="0"),  # the largest of removed stores
+    sql.Column("newest_version", sql.BigInteger, nullable=False, server_default="0"),  # announced of the store; 0: none
+    sql.Column("newest_token", sql.BigInteger, nullable=False, server_default="0"),  # counts only if equal to `token`
     sql.Column("pointer_token", sql.BigInteger, nullable=False, server_default="0"),  # one more for each move of it
 )
 

@@ -3,6 +3,8 @@
     take     if the row is released or expired: token + 1
     renew    before each commit, if the token is still ours; it also reserves chunk numbers
     end      released, or expired at once if the holder failed
+    newest   a writer announces the version that it begins with and each that it commits, before that is acknowledged;
+             what was announced counts as long as every later holder announces as well, which earlier winnows do not
     move     of the pointer, by any process: pointer_token + 1; before the file moves, its token must be the newest
 
 Only the database's clock counts. Expiry decides who should write, and never what is safe: a holder whose row expired
@@ -50,6 +52,7 @@ _TAKE: Final = sql.text(f"""
     VALUES (:tenant, :collection, 1, :holder, {_NOW} + :lasts_ms, 0, 0)
     ON CONFLICT (tenant, collection) DO UPDATE SET
         token = lease.token + 1,
+        newest_token = CASE WHEN lease.newest_token = lease.token THEN lease.token + 1 ELSE lease.newest_token END,
         holder = :holder,
         expires_ms = {_NOW} + :lasts_ms,
         needs_fence = CASE WHEN lease.expires_ms = 0 THEN lease.needs_fence ELSE 1 END
@@ -61,13 +64,19 @@ _RENEW: Final = sql.text(f"""
         expires_ms = {_NOW} + :lasts_ms,
         needs_fence = CASE WHEN :is_fenced THEN 0 ELSE needs_fence END,
         next_number = CASE WHEN :count > 0 THEN greatest(next_number, :least) + :count ELSE next_number END,
-        store_version = greatest(store_version, :version)
+        store_version = greatest(store_version, :version),
+        newest_version = CASE WHEN :newest > 0 THEN :newest ELSE newest_version END,
+        newest_token = CASE WHEN :newest > 0 THEN token ELSE newest_token END
     WHERE tenant = :tenant AND collection = :collection AND token = :token AND expires_ms <> 0
     RETURNING needs_fence, next_number, store_version
 """)  # noqa: S608  likewise
 _END: Final = sql.text("""
     UPDATE writer_leases SET expires_ms = :expires_ms
     WHERE tenant = :tenant AND collection = :collection AND token = :token
+""")
+_ANNOUNCED: Final = sql.text("""
+    SELECT newest_version FROM writer_leases
+    WHERE tenant = :tenant AND collection = :collection AND newest_token = token AND newest_version > 0
 """)
 _BEGIN_MOVE: Final = sql.text("""
     INSERT INTO writer_leases AS lease
@@ -165,8 +174,13 @@ class SqlWriterLease:
             finally:
                 self._end(expires_ms)
 
-    def renew(self) -> bool:
-        return bool(self._renew().needs_fence)
+    def renew(self, *, newest: int = 0) -> bool:
+        return bool(self._renew(newest=newest).needs_fence)
+
+    def announced(self) -> int | None:
+        with self._database.reading() as connection:
+            version = connection.execute(_ANNOUNCED, self._name).scalar()
+        return None if version is None else int(version)
 
     def fenced(self) -> None:
         self._renew(is_fenced=True)
@@ -202,13 +216,15 @@ class SqlWriterLease:
                 raise CollectionBusy(f"{self._name['collection']} is in use by another host")
             time.sleep(RETRY_SECONDS)
 
-    def _renew(self, *, count: int = 0, least: int = 0, version: int = 0, is_fenced: bool = False) -> sql.Row[Any]:
+    def _renew(
+        self, *, count: int = 0, least: int = 0, version: int = 0, newest: int = 0, is_fenced: bool = False
+    ) -> sql.Row[Any]:
         assert self._token is not None, "only a holder commits. This is a bug."
-        values = {"token": self._token, "count": count, "least": least, "version": version, "is_fenced": is_fenced}
+        values = {"token": self._token, "count": count, "least": least, "version": version, "newest": newest}
         with self._database.reading() as connection:
-            if not version:  # which is nowhere else
+            if not version and not newest:  # which other hosts rely on after a crash of the server as well
                 _without_flush(connection)
-            row = connection.execute(_RENEW, self._name | self._lasts | values).first()
+            row = connection.execute(_RENEW, self._name | self._lasts | values | {"is_fenced": is_fenced}).first()
             connection.commit()
         if row is None:
             raise WriterSuperseded(f"{self._name['collection']} is now written to by another host")

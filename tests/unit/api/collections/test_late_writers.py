@@ -47,8 +47,8 @@ class PausingLease(SqlWriterLease):
     pause: Callable[[], object] = staticmethod(lambda: None)
     renewals: int = 0
 
-    def renew(self) -> bool:
-        must_fence = super().renew()
+    def renew(self, *, newest: int = 0) -> bool:
+        must_fence = super().renew(newest=newest)
         self.renewals += 1
         if self.renewals == self.at:
             self.pause()

@@ -22,7 +22,7 @@ class PausingLease(OneHostLease):
         self._left = at
         self._pause = pause
 
-    def renew(self) -> bool:
+    def renew(self, *, newest: int = 0) -> bool:
         self._left -= 1
         if self._left == 0:
             self._pause()
