@@ -18,6 +18,7 @@ import typer
 from winnow.api.settings import CONFIG_VARIABLE, Row, Settings, load, rows
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.files.layout import require_name
+from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ _KEY: Final = Annotated[
 def _type_of(row: Row) -> type:
     declared = _TYPES[row.name]
     kinds = get_args(declared) if isinstance(declared, UnionType) else (declared,)
+    if BucketRoot in kinds:
+        return str  # a Path makes s3:/bucket of s3://bucket
     return next((each for each in _TYPED_BY_CLICK if each in kinds), str)
 
 

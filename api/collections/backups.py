@@ -53,8 +53,8 @@ def place_of(target: str, access: S3Access) -> Place:
 def snapshot(disk: DataFolder, tenant: TenantName, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
     """Take a snapshot. Raises `CollectionNotFound`, `InvalidRequest`, and what `take_snapshot` raises."""
     disk.require_local(
-        "no snapshot can be taken of a collection in a bucket; copy the bucket with the object store's own versioning or "
-        "replication, and back up the catalog"
+        "no snapshot can be taken of a collection in a bucket; copy the bucket with the object store's own versioning "
+        "or replication, and back up the catalog"
     )
     collection = disk.catalog.collections.get(tenant, name)
     if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
@@ -83,8 +83,8 @@ def restore(
 ) -> Restored:
     """Raises `CollectionExists`, `ModelMismatch`, `CollectionBusy`, what `find_manifest` and `restore_files` raise."""
     disk.require_local(
-        "a snapshot cannot be restored into a bucket; restore it into a data folder, or restore the bucket with the object "
-        "store's own versioning or replication, and the catalog from its backup"
+        "a snapshot cannot be restored into a bucket; restore it into a data folder, or restore the bucket with the "
+        "object store's own versioning or replication, and the catalog from its backup"
     )
     manifest = find_manifest(place)
     _require_same(manifest.embedder, embedder, place)

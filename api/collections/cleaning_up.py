@@ -1,5 +1,7 @@
 """Removes old versions and old generations of open collections while nothing writes to them.
 
+In a bucket also what interrupted creations and removals of collections left there.
+
 A write cleans up as well, but only what is old enough by then. After the last write of a day, the files that it and
 those before it replaced would stay until the next one. What a reader may still use stays (retrieval/store/retention.py,
 retrieval/generation/history.py), and so does everything while a writer is at work.
@@ -14,6 +16,8 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
+from winnow.api.collections.bucket.corpora import remove_abandoned
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.retrieval.concurrency.tasks import repeat, run_to_completion
 from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
@@ -46,6 +50,7 @@ class CleaningUp:
     async def look(self) -> int:
         """Check every open collection once; return the freed bytes. Problems are logged."""
         freed = 0
+        await run_to_completion(self._clean_bucket)
         known = self._collections.opened()
         self._problems = {each: problem for each, problem in self._problems.items() if each in known}
         for opened in known:
@@ -63,6 +68,12 @@ class CleaningUp:
         await asyncio.sleep(LOOK_SECONDS)  # a start has other work
         await repeat(self.look, pause_seconds=LOOK_SECONDS, log=log, problem="cleaning up failed")
 
+    def _clean_bucket(self) -> None:
+        try:
+            finish_unfinished(self._collections.disk)
+        except WinnowError as error:
+            log.warning("objects of removed collections stay in the bucket: %s", error.message)
+
     def _clean(self, opened: OpenCollection) -> int:
         """Clean up a collection unless a writer is at work. Blocks. Raises `CollectionBusy`."""
         if not opened.folder.path.is_dir():
@@ -76,6 +87,19 @@ class CleaningUp:
                     opened.searchable.follow()  # no search of this process may begin with an old version
                 freed = opened.store.remove_old_versions()
         return freed + remove_retired(opened, kept=self._kept)
+
+
+def finish_unfinished(disk: DataFolder) -> None:
+    """Remove what interrupted creations and removals of collections left in the bucket, if there is one.
+
+    A name that is being written to is left for later. Raises `CatalogUnavailable`, `StoreUnavailable`.
+    """
+    if disk.bucket is None:
+        return
+    for tenant, name in disk.catalog.collections.unfinished():
+        with contextlib.suppress(CollectionBusy), disk.writing(tenant, name):
+            disk.catalog.collections.abandon(tenant, name)
+    remove_abandoned(disk.bucket, disk.catalog.collections)
 
 
 def remove_retired(opened: OpenCollection, *, kept: int) -> int:

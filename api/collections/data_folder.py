@@ -208,7 +208,7 @@ class DataFolder:
         with lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.require_free(collection.tenant, collection.name)
             self._require_own(collection.tenant, folder)
-            self.catalog.collections.begin(collection)
+            self.catalog.collections.begin(collection, is_alone=self.bucket is not None)
             block_removals(folder, lease)
             if self.bucket is None:
                 pass_versions(folder.corpus, lease)
@@ -219,7 +219,7 @@ class DataFolder:
                     remove(left)
             write_facts(folder, CollectionFacts.of(collection))
             self._create_store(collection, folder, vectors=vectors, lease=lease)
-            self.catalog.collections.add(collection, by=by)
+            self.catalog.collections.add(collection, must_be_begun=self.bucket is not None, by=by)
             self.require_unmoved()
 
     def remove(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
@@ -240,7 +240,7 @@ class DataFolder:
             remove(take_away(folder, lease))
             if self.bucket is not None:
                 remove_from_bucket(self.bucket, doomed)
-        self.catalog.collections.end(tenant, name)
+            self.catalog.collections.end(tenant, name)
 
     def change(
         self,

@@ -103,7 +103,9 @@ class Uploads:
         Raises `StorageQuotaExceeded`, `StorageMoved`, `WriteFailed`, and `InvalidRequest` over a bucket.
         """
         self._disk.require_unmoved()
-        self._disk.require_local("files cannot be uploaded while the collections are in a bucket; write documents instead")
+        self._disk.require_local(
+            "files cannot be uploaded while the collections are in a bucket; write documents instead"
+        )
         await self._room.require_bytes(tenant, announced)
         at = datetime.now(UTC)
         file_id = new_file_id(at)

@@ -40,8 +40,9 @@ class Repair:
 def repaired(disk: DataFolder, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repair]:
     """Repair all collections; waits for writers. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
     disk.require_local(
-        "`winnow verify --repair` repairs data folders only. In a bucket, restore damaged objects with the object store's "
-        "versions or replicas; for a damaged index, stop this host's services and remove its folder in WINNOW_CACHE_DIR"
+        "`winnow verify --repair` repairs data folders only. In a bucket, restore damaged objects with the object "
+        "store's versions or replicas; for a damaged index, stop this host's services and remove its folder in "
+        "WINNOW_CACHE_DIR"
     )
     done: list[Repair] = []
     for collection in disk.collections():

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.errors import StorageError
 from winnow.retrieval.files.durable import make_folder, remove
 from winnow.retrieval.files.layout import (
@@ -64,6 +65,13 @@ def bytes_of(bucket: Bucket | None, tenant: TenantName) -> Iterator[tuple[str, i
 def remove_from_bucket(bucket: Bucket, collection: Collection) -> None:
     """Remove all objects of a collection that the catalog no longer names. Raises `StoreUnavailable`."""
     bucket.remove_below(bucket_folder(collection.tenant, collection.name, collection.created_at))
+
+
+def remove_abandoned(bucket: Bucket, collections: SqlCollections) -> None:
+    """Remove all objects of creations and removals that were given up. Raises `StoreUnavailable`."""
+    for tenant, name, made_at in collections.abandoned():
+        bucket.remove_below(bucket_folder(tenant, name, made_at))
+        collections.forget_abandoned(tenant, name, made_at)
 
 
 def fault_of(store: LanceStore) -> str | None:

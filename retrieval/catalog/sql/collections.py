@@ -56,6 +56,9 @@ _unfinished = sql.Table(
     sql.Column("made_at", Words, primary_key=True),  # UTC, ISO 8601
 )
 
+_ABANDONED: Final = "/abandoned"  # after a name, which has no slash: only its files are left to remove
+_is_abandoned: Final = _unfinished.c.name.endswith(_ABANDONED)
+
 TABLES: Final = frozenset({_collections, _unfinished})
 
 
@@ -74,8 +77,15 @@ class SqlCollections:
         self._database = database
         self._place = place
 
-    def add(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+    def add(self, collection: Collection, *, must_be_begun: bool = False, by: Actor = COMMAND_LINE) -> None:
+        """Raises `CollectionExists`; with `must_be_begun` also `CollectionBusy` if its creation was given up."""
         with self._database.writing() as connection:
+            this = sql.and_(
+                _by_name(_unfinished, collection.tenant, collection.name),
+                _unfinished.c.made_at == collection.created_at.isoformat(),
+            )
+            if must_be_begun and connection.execute(sql.select(_unfinished).where(this)).first() is None:
+                raise CollectionBusy(f"the creation of {collection.name} took too long and was given up; repeat it")
             _add(connection, collection)
             _record(connection, "collection.create", by, after=collection)
 
@@ -91,10 +101,15 @@ class SqlCollections:
             before = None if row is None else _collection(row)
             _record(connection, "collection.adopt", by, before=before, after=collection)
 
-    def begin(self, collection: Collection) -> None:
-        """Note, before anything is on the disk, that files marked with this creation time are ours."""
+    def begin(self, collection: Collection, *, is_alone: bool = False) -> None:
+        """Note, before anything is on the disk, that files marked with this creation time are ours.
+
+        `is_alone` gives up whatever else is unfinished under this name, like `abandon`.
+        """
         row = {"tenant": collection.tenant, "name": collection.name, "made_at": collection.created_at.isoformat()}
         with self._database.writing() as connection:
+            if is_alone:
+                _abandon(connection, collection.tenant, collection.name)
             _begin(connection, row)
 
     def begun(self, tenant: str, name: str) -> frozenset[datetime]:
@@ -102,6 +117,32 @@ class SqlCollections:
         wanted = sql.select(_unfinished.c.made_at).where(_by_name(_unfinished, tenant, name))
         with self._database.reading() as connection:
             return frozenset(map(datetime.fromisoformat, connection.scalars(wanted)))
+
+    def unfinished(self) -> Sequence[tuple[TenantName, str]]:
+        """Return the names, with their tenants, under which creations or removals are unfinished."""
+        wanted = sql.select(_unfinished.c.tenant, _unfinished.c.name).where(~_is_abandoned).distinct()
+        with self._database.reading() as connection:
+            return [(TenantName(row.tenant), row.name) for row in connection.execute(wanted)]
+
+    def abandon(self, tenant: str, name: str) -> None:
+        """Give up what is unfinished under this name, for good: a creation that was paused cannot be added any more.
+
+        The caller holds the writer's lease.
+        """
+        with self._database.writing() as connection:
+            _abandon(connection, tenant, name)
+
+    def abandoned(self) -> Sequence[tuple[str, str, datetime]]:
+        """Return tenant, name and creation time of each collection that was given up and may have left files."""
+        with self._database.reading() as connection:
+            found = connection.execute(sql.select(_unfinished).where(_is_abandoned)).all()
+        return [(row.tenant, row.name.removesuffix(_ABANDONED), datetime.fromisoformat(row.made_at)) for row in found]
+
+    def forget_abandoned(self, tenant: str, name: str, made_at: datetime) -> None:
+        """Note that one of them has left nothing any more."""
+        this = sql.and_(_by_name(_unfinished, tenant, name + _ABANDONED), _unfinished.c.made_at == made_at.isoformat())
+        with self._database.writing() as connection:
+            connection.execute(sql.delete(_unfinished).where(this))
 
     def end(self, tenant: TenantName, name: str) -> None:
         """Note that nothing unfinished is left on the disk under this name."""
@@ -234,6 +275,11 @@ def _begin(connection: sql.Connection, row: dict[str, str]) -> None:
     this = sql.and_(*(_unfinished.c[name] == value for name, value in row.items()))
     connection.execute(sql.delete(_unfinished).where(this))
     connection.execute(sql.insert(_unfinished).values(row))
+
+
+def _abandon(connection: sql.Connection, tenant: str, name: str) -> None:
+    mine = _by_name(_unfinished, tenant, name)
+    connection.execute(sql.update(_unfinished).where(mine).values(name=name + _ABANDONED))
 
 
 def _record(

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.postgres import PostgresServer
 from tests.s3_server import BUCKET, S3, serving
 from tests.tiny_models import write_embedder
 from winnow.api.assemble import Services, wire
+from winnow.api.cli.main import app
+from winnow.api.collections.cleaning_up import finish_unfinished
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.verify import verified
 from winnow.api.http.app import create_app
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.settings import Settings, load
-from winnow.retrieval.errors import CatalogMismatch, SettingInvalid
+from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.errors import CatalogMismatch, CollectionBusy, InvalidRequest, SettingInvalid
+from winnow.retrieval.files.layout import bucket_folder
 from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.store.places.bucket import Bucket
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 DOCUMENTS = "/v1/collections/docs/documents"
 
@@ -67,6 +75,21 @@ def found(client: TestClient, query: str) -> list[str]:
     return [each["document_id"] for each in answer.json()["results"]]
 
 
+def collection(name: str) -> Collection:
+    return Collection(
+        tenant=DEFAULT_TENANT,
+        name=name,
+        embedder=HashEmbedder().identity,
+        chunk_tokens=64,
+        created_at=datetime.now(UTC),
+    )
+
+
+def names(bucket: Bucket) -> set[str]:
+    """The collections with objects."""
+    return {each.name.split("/")[2] for each in bucket.listed("collections")}
+
+
 def put(client: TestClient, **texts: str) -> None:
     documents = [{"id": name, "text": text} for name, text in texts.items()]
     client.post(DOCUMENTS, json={"documents": documents}).raise_for_status()
@@ -102,6 +125,49 @@ def test_what_cannot_be_done_in_a_bucket_says_so(tmp_path: Path, root: BucketRoo
         assert "write documents instead" in refused.json()["error"]["message"]
     with pytest.raises(SettingInvalid, match="PostgreSQL"):
         DataFolder.open(tmp_path / "three", None, root)
+
+
+def test_interrupted_creations_and_removals_leave_nothing(tmp_path: Path, root: BucketRoot, url: str) -> None:
+    """Their objects go with the next clean-up. One that was only paused is told so, and nothing of it appears."""
+    disk, bucket = DataFolder.open(tmp_path / "one", url, root), Bucket(root)
+    kept, removed, paused = (collection(name) for name in ("kept", "removed", "paused"))
+    disk.make(kept)
+    disk.make(removed)
+    disk.catalog.collections.begin(paused)  # as far as a creation gets before it writes objects
+    bucket.put(f"{bucket_folder('default', 'paused', paused.created_at)}/corpus.lance/data", b"a")
+    disk.catalog.collections.remove(DEFAULT_TENANT, "removed", folder_follows=True)  # likewise for a removal
+    with disk.writing(DEFAULT_TENANT, "paused"):
+        finish_unfinished(DataFolder.open(tmp_path / "two", url, root))
+        assert names(bucket) == {"kept", "paused"}
+    finish_unfinished(DataFolder.open(tmp_path / "two", url, root))
+    assert names(bucket) == {"kept"}
+    with pytest.raises(CollectionBusy, match="given up"):
+        disk.catalog.collections.add(paused, must_be_begun=True)
+    disk.make(collection("paused"))
+    assert names(bucket) == {"kept", "paused"}
+    assert disk.catalog.collections.abandoned() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["snapshot", "DIR", "--collection", "docs"], "copy the bucket with the object store's own versioning"),
+        (["restore", "DIR", "--collection", "docs"], "restore it into a data folder"),
+        (["collections", "adopt", "--all"], "restore a backup of the catalog instead"),
+        (["verify", "--repair"], "stop this host's services and remove its folder in WINNOW_CACHE_DIR"),
+    ],
+    ids=lambda words: words[0] if isinstance(words, list) else "",
+)
+def test_a_command_that_needs_a_folder_says_what_to_do_instead(
+    words: list[str], said: str, tmp_path: Path, root: BucketRoot, url: str
+) -> None:
+    variables = {"WINNOW_CATALOG_URL": url, "WINNOW_CACHE_DIR": str(tmp_path / "cache")}
+    keys = {"AWS_ACCESS_KEY_ID": root.access.key_id, "AWS_SECRET_ACCESS_KEY": root.access.secret}
+    variables |= {name: str(value) for name, value in (keys | {"AWS_ENDPOINT_URL": root.access.endpoint}).items()}
+    typed = [str(tmp_path / "snapshot") if word == "DIR" else word for word in words]
+    DataFolder.open(tmp_path / "cache", url, root)
+    with pytest.raises(InvalidRequest, match=re.escape(said)):
+        CliRunner().invoke(app, [*typed, "--data", root.url], env=variables, catch_exceptions=False)
 
 
 def test_another_catalog_is_refused(tmp_path: Path, root: BucketRoot, postgres: PostgresServer) -> None:
