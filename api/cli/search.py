@@ -33,6 +33,7 @@ from winnow.api.cli.standard_streams import lines_of_input
 from winnow.api.cli.terminal import Terminal
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable
+from winnow.retrieval.quick_start import quick_start
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ def search(
 
         answer = ask_search(settings, fields, chosen)
     else:
-        answer = _search_folder(terminal, settings, tenant, fields, chosen)
+        with quick_start():
+            answer = _search_folder(terminal, settings, tenant, fields, chosen)
     show_results(terminal, answer)
 
 

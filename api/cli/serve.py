@@ -23,6 +23,7 @@ from winnow.api.cli.options import (
 from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.settings import Settings, trace_export
 from winnow.retrieval.errors import AddressInUse, SettingInvalid
+from winnow.retrieval.quick_start import quick_start
 
 if TYPE_CHECKING:
     from winnow.api.diagnostics.readiness import Readiness
@@ -112,7 +113,8 @@ def serve(*, settings: Settings) -> None:
     from winnow.retrieval.index.memory import limit_arenas
 
     limit_arenas()
-    refuse_open_door(settings.host, has_key=_has_key(settings))
+    with quick_start():
+        refuse_open_door(settings.host, has_key=_has_key(settings))
     bound = _bind(settings)
     spawned = _plan_vllm(terminal, settings) if settings.spawn_vllm else None
     settings = spawned.with_server_urls(settings) if spawned else settings
@@ -147,17 +149,18 @@ def _plan_vllm(terminal: Terminal, settings: Settings) -> VllmServers | None:
 
 
 def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: VllmServers | None) -> None:
-    from winnow.api.assemble import assemble
-    from winnow.api.search.caches import Caches
+    with quick_start():
+        routes = Thread(target=import_module, args=("winnow.api.http.app",), daemon=True)
+        routes.start()  # the other core loads the models meanwhile; what fails there fails again below
+        from winnow.api.assemble import assemble
+        from winnow.api.search.caches import Caches
 
-    routes = Thread(target=import_module, args=("winnow.api.http.app",), daemon=True)
-    routes.start()  # the other core loads the models meanwhile; what fails there fails again below
-    parts = assemble(settings, caches=Caches.of(settings))
-    routes.join()
-    from winnow.api.http.app import create_app
-    from winnow.api.http.connections import Connections
-    from winnow.api.http.server import BACKLOG, Server, connections_max, raise_descriptors
-    from winnow.api.http.trace_export import exporting
+        parts = assemble(settings, caches=Caches.of(settings))
+        routes.join()
+        from winnow.api.http.app import create_app
+        from winnow.api.http.connections import Connections
+        from winnow.api.http.server import BACKLOG, Server, connections_max, raise_descriptors
+        from winnow.api.http.trace_export import exporting
 
     most = connections_max(raise_descriptors())
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has stopped: no failure
