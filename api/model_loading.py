@@ -1,25 +1,27 @@
-"""Loads the models that the settings name: an embedder, and one reranker for each name."""
+"""Loads the models that the settings name: an embedder, and one reranker for each name.
+
+torch takes over a second of CPU and 200 MB to import. It is imported only when this process computes, not when servers
+or workers do.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from winnow.api.reranker_choice import QWEN, RerankerForm, find_reranker, form_of, template_of
 from winnow.api.settings import Settings
-from winnow.rerank.cross_encoder import CrossEncoderReranker
 from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.reranker import Reranker
 from winnow.rerank.server_check import RerankerCheck
-from winnow.rerank.torch_reranker import TorchReranker
 from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
 from winnow.retrieval.chat.client import ChatClient
 from winnow.retrieval.chat.rewriting import ChatRewriter
 from winnow.retrieval.concurrency.fair_limiter import equal
 from winnow.retrieval.embed.embedder import Embedder, EmbedderIdentity
 from winnow.retrieval.embed.pooled import PooledEmbedder, make_identity
-from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.embed.sentence_transformers import SentenceTransformerEmbedder
 from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES, VllmEmbedder
@@ -29,6 +31,11 @@ from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder, find_model
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.vllm.pool import VllmPool
+
+if TYPE_CHECKING:
+    from winnow.rerank.cross_encoder import CrossEncoderReranker
+    from winnow.rerank.torch_reranker import TorchReranker
+    from winnow.retrieval.embed.qwen import QwenEmbedder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,8 @@ def load_embedding(settings: Settings) -> LoadedEmbedder:
     if pool is not None:
         embedder = VllmEmbedder.load(folder, pool, dimension=wanted)
     elif folder.model_type == QWEN:
+        from winnow.retrieval.embed.qwen import QwenEmbedder
+
         _refuse_prefixes(settings, folder)
         embedder = QwenEmbedder.load(folder, device=settings.device, dtype=settings.dtype, dimension=wanted)
     else:
@@ -114,10 +123,14 @@ def load_reranker(
         return _served_reranker(settings, folder, form, cache=cache, weight_of=weight_of)
     reranker: TorchReranker | CrossEncoderReranker
     if folder.model_type == QWEN:
+        from winnow.rerank.torch_reranker import TorchReranker
+
         reranker = TorchReranker.load(
             folder, device=settings.device, dtype=settings.dtype, template=template, cache=cache, weight_of=weight_of
         )
     else:
+        from winnow.rerank.cross_encoder import CrossEncoderReranker
+
         reranker = CrossEncoderReranker.load(
             folder,
             device=settings.device,

@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.errors import CollectionNotFound, StoreCorrupt
 from winnow.retrieval.files.layout import Layout
 from winnow.retrieval.generation.open import open_newest
+from winnow.retrieval.records import Document
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
@@ -144,17 +146,22 @@ def outcome(data: Path) -> Outcome:
 
 
 def write_corpus(path: Path, *, documents: int) -> None:
-    """Documentation that every machine has, with records that must be rejected."""
+    """Documentation that every machine has, as often as needed, with records that must be rejected."""
     with path.open("wb") as stream:
-        for number, entry in enumerate(PythonDocsCorpus().entries()):
-            if number == documents:
-                break
+        for number, document in enumerate(islice(_documentation(), documents)):
             if number < len(BAD_LINES):
                 stream.write(BAD_LINES[number])
-            assert isinstance(entry, Record)
-            document = entry.document
             row = {"id": document.id, "title": document.title, "text": document.text, **document.metadata}
             stream.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _documentation() -> Iterator[Document]:
+    """Python's documentation without end; each time around with other ids and texts."""
+    for turn in count():
+        for entry in PythonDocsCorpus().entries():
+            assert isinstance(entry, Record)
+            document = entry.document
+            yield replace(document, id=f"{document.id}#{turn}", text=f"{turn} {document.text}") if turn else document
 
 
 def await_work(process: subprocess.Popen[bytes], data: Path) -> float:

@@ -74,5 +74,9 @@ def test_a_cluster_of_our_own_is_on_loopback_and_another_is_left_as_it_is():
     own, other = dict[str, str](), dict[str, str]()
     set_ray_variables(own, own_cluster=True)
     set_ray_variables(other, own_cluster=False)
-    assert own == {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    assert own == {
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_prestart_worker_first_driver": "0",
+    }
     assert other == {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
