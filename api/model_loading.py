@@ -1,6 +1,6 @@
 """Loads the models that the settings name: an embedder, and one reranker for each name.
 
-torch takes over a second of CPU and 200 MB to import. It is imported only when this process computes, not when servers
+torch takes over a second of CPU and 180 MB to import. It is imported only when this process computes, not when servers
 or workers do.
 """
 

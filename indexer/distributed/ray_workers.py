@@ -26,7 +26,7 @@ import winnow
 from winnow.indexer.distributed.address import AUTO, require_reachable
 from winnow.indexer.distributed.plan import NodeRoom, WorkerPlan
 from winnow.indexer.distributed.workers import LoadedModel, WorkerLost
-from winnow.retrieval.embed.embedder import Embedder, Embeddings
+from winnow.retrieval.embed.embedder import Embedder, Embeddings, Passage, TakesTokens
 from winnow.retrieval.errors import EmbedderUnavailable, SettingInvalid, WinnowError
 
 NOT_IMPORTED: Final = "failed to import on the worker"  # what Ray says of an actor whose module is missing
@@ -89,7 +89,7 @@ class RayWorker:
     async def load(self) -> LoadedModel:
         return cast("LoadedModel", await _answer(self._actor.load.remote(self._load)))
 
-    async def embed(self, passages: Sequence[str]) -> Embeddings:
+    async def embed(self, passages: Sequence[Passage]) -> Embeddings:
         return cast("Embeddings", await _answer(self._actor.embed.remote(list(passages))))
 
     def stop(self) -> None:
@@ -111,13 +111,15 @@ class _Process:
         self._embedder = embedder = load()
         return LoadedModel(identity=embedder.identity, runs_on=getattr(embedder, "runs_on", ""))
 
-    def embed(self, passages: list[str]) -> Embeddings:
+    def embed(self, passages: list[Passage]) -> Embeddings:
         assert self._embedder is not None, "load comes first. This is a bug."
         return self._runner.run(_embed(self._embedder, passages))
 
 
-async def _embed(embedder: Embedder, passages: Sequence[str]) -> Embeddings:
-    return await embedder.embed_passages(passages)
+async def _embed(embedder: Embedder, passages: Sequence[Passage]) -> Embeddings:
+    if isinstance(embedder, TakesTokens):
+        return await embedder.embed_tokenised(passages)
+    return await embedder.embed_passages([passage.text for passage in passages])
 
 
 async def _answer(reference: Any) -> Any:

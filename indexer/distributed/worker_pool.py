@@ -26,7 +26,7 @@ from winnow.indexer.distributed.workers import (
     require_model,
     require_version,
 )
-from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings, Passage
 from winnow.retrieval.errors import EmbedderUnavailable
 
 WINDOWS_PER_WORKER: Final = 2  # windows; with one, a worker is idle while its answer travels
@@ -49,7 +49,7 @@ class _Place:
 
 
 class WorkerPool:
-    """An `Embedder` over workers; each call of `embed_passages` is a window. Use it in an `async with` block."""
+    """An `Embedder` over workers; each call for passages is a window. Use it in an `async with` block."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class WorkerPool:
         identity: EmbedderIdentity,
         version: str,
         wanted: int,
+        tokenizer: object = None,
         needs: str = "",
         tell: Callable[[str], None] = lambda _: None,
         patience_seconds: float = PATIENCE_SECONDS,
@@ -65,13 +66,15 @@ class WorkerPool:
     ) -> None:
         """`start` starts one worker, as soon as there is room for it. Model and version must be equal at all workers.
 
-        `needs` tells operators what a worker occupies. `tell` receives sentences about workers that come and go.
+        `tokenizer` is the model's, for passages that this process has tokenised: workers need not do so again. `needs`
+        tells operators what a worker occupies. `tell` receives sentences about workers that come and go.
         """
         assert wanted > 0, "a run without workers cannot end. This is a bug."
         self._start = start
         self._identity = identity
         self._version = version
         self._wanted = wanted
+        self._tokenizer = tokenizer
         self._needs = needs
         self._tell = tell
         self._patience_seconds = patience_seconds
@@ -132,6 +135,13 @@ class WorkerPool:
         raise NotImplementedError("workers embed passages only. This is a bug.")
 
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
+        return await self.embed_tokenised([Passage(text=text) for text in texts])
+
+    @property
+    def tokenizer(self) -> object:
+        return self._tokenizer
+
+    async def embed_tokenised(self, passages: Sequence[Passage]) -> Embeddings:
         """Embed one window; windows are numbered in the order of these calls."""
         number = self._numbered
         self._numbered += 1
@@ -140,7 +150,7 @@ class WorkerPool:
             place = await self._turn(number)
             self._sent_again += attempt > 0
             try:
-                found = await place.worker.embed(texts)
+                found = await place.worker.embed(passages)
             except WorkerLost as lost:
                 reason = lost.reason
                 self._lose(place, lost)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from winnow.retrieval.embed.embedder import EmbedderIdentity, Embeddings
+from winnow.retrieval.embed.embedder import EmbedderIdentity, Embeddings, Passage
 from winnow.retrieval.errors import ModelUnusable, SettingInvalid
 
 
@@ -43,7 +43,7 @@ class Worker(Protocol):
         """Load the model; called once, before anything is embedded."""
         ...
 
-    async def embed(self, passages: Sequence[str]) -> Embeddings:
+    async def embed(self, passages: Sequence[Passage]) -> Embeddings:
         """Embed one window as the local engine would: in one call."""
         ...
 

@@ -20,13 +20,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bench.indexing.cpu_time import counted
 from bench.indexing.interrupt import write_corpus
 from tests.distributed.runs import Ended, finish, rows, start
 from tests.tiny_models import write_embedder
@@ -34,7 +34,6 @@ from tests.tiny_models import write_embedder
 NODES: Final = 2  # beside the head
 MOMENTS: Final = (0.3, 0.9)  # of an undisturbed run's seconds, between which a node is killed
 OBJECT_STORE_BYTES: Final = 100 * 1024 * 1024
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 BUNDLED: Final = "winnow-embed"
 
 
@@ -99,10 +98,10 @@ def timed(
     """`also` are processes to count besides those of the command."""
     began = time.monotonic()
     process = start(corpus, data, model, *flags)
-    with counted({process.pid} | also) as ticks:
+    with counted({process.pid} | also) as cpu:
         meanwhile(process)
         ended = finish(process)
-    return Timed(ended=ended, wall_seconds=time.monotonic() - began, cpu_seconds=sum(ticks.values()) / TICKS)
+    return Timed(ended=ended, wall_seconds=time.monotonic() - began, cpu_seconds=cpu.seconds)
 
 
 def on_cluster(corpus: Path, data: Path, model: str, *, kill_after: float | None) -> Timed:
@@ -148,38 +147,6 @@ def cluster() -> Iterator[tuple[Any, frozenset[int]]]:
         yield nodes, frozenset(pids)
     finally:
         nodes.shutdown()
-
-
-@contextlib.contextmanager
-def counted(roots: set[int]) -> Iterator[dict[int, int]]:
-    """Yield CPU ticks by process, of these and of all that come from them; complete when the block has ended."""
-    ticks: dict[int, int] = {}
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.1):
-            found = dict(_processes())
-            family = set(roots) | set(ticks)
-            for pid, (parent, _) in sorted(found.items()):
-                if parent in family:
-                    family.add(pid)
-            ticks.update({pid: found[pid][1] for pid in family if pid in found})
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield ticks
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _processes() -> Iterator[tuple[int, tuple[int, int]]]:
-    """Parent and ticks of every process."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = path.read_text("utf-8", errors="replace").rpartition(") ")[2].split()
-            yield int(path.parent.name), (int(fields[1]), int(fields[11]) + int(fields[12]))
 
 
 if __name__ == "__main__":

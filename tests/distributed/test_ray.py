@@ -10,6 +10,7 @@ import pytest
 from bench.indexing.interrupt import write_corpus
 from tests.distributed.runs import finish, rows, start
 from tests.tiny_models import write_embedder
+from winnow.indexer.batches import WINDOW_DOCUMENTS
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -17,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed: pip install 'winnow-search[ray]'"),
 ]
 
-DOCUMENTS = 300  # two windows
+DOCUMENTS = 5_000
 
 
 def test_a_collection_of_rays_workers_is_the_local_engines_to_the_bit(tmp_path: Path):
@@ -32,7 +33,7 @@ def test_a_collection_of_rays_workers_is_the_local_engines_to_the_bit(tmp_path: 
     assert local.report["engine"] is None
     engine = remote.report["engine"]
     assert (engine["name"], engine["address"], engine["windows_sent_again"]) == ("ray", None, 0)
-    assert sum(each["windows"] for each in engine["workers"]) == 2
+    assert sum(each["windows"] for each in engine["workers"]) == -(-DOCUMENTS // WINDOW_DOCUMENTS)
     assert "Ray: starting 2 workers" in remote.complaints
     resumed = finish(start(tmp_path / "corpus.jsonl", tmp_path / "remote", model))
     assert (resumed.report["unchanged"], resumed.report["chunks_written"]) == (DOCUMENTS, 0)

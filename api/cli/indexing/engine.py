@@ -120,20 +120,22 @@ async def _run(choice: RayChoice, settings: Settings, terminal: Terminal, run: R
     device = "cpu" if settings.embed_url else settings.device  # servers compute, so workers need no GPU
     plan = plan_workers(cluster.nodes(), wanted=choice.workers, device=device)
     identity = embedder_identity(settings)
+    folder = find_model(settings.embed_model, kind="embedder", source=settings.model_source)
+    tokenizer = PlainTokenizer.load(folder.path)
     pool = WorkerPool(
         partial(cluster.start, plan, partial(load_embedder, worker_settings(settings, plan))),
         identity=identity,
         version=winnow.__version__,
         wanted=plan.count,
+        tokenizer=tokenizer,
         needs=plan.needs,
         tell=terminal.say,
     )
     terminal.say(f"Ray: starting {counted(plan.count, 'worker')} of {plan.needs} each")
     async with pool:
-        folder = find_model(settings.embed_model, kind="embedder", source=settings.model_source)
         embedding = LoadedEmbedder(
             embedder=pool,
-            tokenizer=PlainTokenizer.load(folder.path),
+            tokenizer=tokenizer,
             runs_on=f"{identity.name} on {counted(plan.count, 'Ray worker')}",
             device=plan.device,
             windows_max=pool.windows_max,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from tests.unit.indexer.test_pipeline import CompanyEmbedder
 from winnow.indexer.distributed.worker_pool import WorkerPool
 from winnow.indexer.distributed.workers import LoadedModel, WorkerLost
-from winnow.retrieval.embed.embedder import EmbedderIdentity, Embeddings
+from winnow.retrieval.embed.embedder import EmbedderIdentity, Embeddings, Passage
 from winnow.retrieval.errors import WinnowError
 
 VERSION = "1.2.3"
@@ -29,6 +29,7 @@ class ScriptedCluster:
     workers: list[ScriptedWorker] = field(default_factory=list)
     calls: int = 0
     begun: list[tuple[str, ...]] = field(default_factory=list)
+    received: list[Passage] = field(default_factory=list)  # in the order of the calls
     more_room: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> ScriptedWorker:
@@ -44,9 +45,10 @@ class ScriptedCluster:
         self.room += count
         self.more_room.set()
 
-    def pool(self, wanted: int, **limits: float) -> WorkerPool:
+    def pool(self, wanted: int, *, tokenizer: object = None, **limits: float) -> WorkerPool:
         return WorkerPool(
             self.start,
+            tokenizer=tokenizer,
             identity=IDENTITY,
             version=VERSION,
             wanted=wanted,
@@ -76,12 +78,13 @@ class ScriptedWorker:
             raise WorkerLost("it fell while it rose")
         return LoadedModel(identity=self.cluster.identity, runs_on="script")
 
-    async def embed(self, passages: Sequence[str]) -> Embeddings:
+    async def embed(self, passages: Sequence[Passage]) -> Embeddings:
         self.held += 1
         self.most_held = max(self.most_held, self.held)
         try:
             async with self.turn:
-                return await self._embed(passages)
+                self.cluster.received += passages
+                return await self._embed([passage.text for passage in passages])
         finally:
             self.held -= 1
 

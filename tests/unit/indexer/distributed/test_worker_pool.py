@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -89,6 +90,25 @@ def test_whichever_workers_are_lost_the_result_is_the_local_engines(workers: int
         assert all(worker.stopped for worker in cluster.workers)
 
     asyncio.run(run())
+
+
+WORDS = Words()
+
+
+@pytest.mark.parametrize(
+    ("models", "tokens"),
+    [pytest.param(WORDS, WORDS.ids, id="the chunker's"), pytest.param(Words(), lambda _: None, id="another")],
+)
+async def test_what_the_chunker_tokenised_is_not_tokenised_again(
+    models: Words, tokens: Callable[[str], list[int] | None]
+):
+    """Workers receive the tokens of each passage if the model has the chunker's tokenizer, and none otherwise."""
+    cluster = ScriptedCluster()
+    async with cluster.pool(1, tokenizer=models) as pool:
+        chunker = Chunker(tokenizer=WORDS, tokens_max=16)
+        await DocumentWriter(store=MemoryStore(), embedder=pool, chunker=chunker).upsert(documents(4))
+    assert len(cluster.received) >= 4
+    assert [passage.ids for passage in cluster.received] == [tokens(passage.text) for passage in cluster.received]
 
 
 async def test_the_windows_of_a_lost_worker_go_first(tmp_path: Path):

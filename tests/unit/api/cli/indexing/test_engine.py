@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,3 +81,10 @@ def test_a_cluster_of_our_own_is_on_loopback_and_another_is_left_as_it_is():
         "RAY_prestart_worker_first_driver": "0",
     }
     assert other == {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+
+
+def test_a_command_whose_workers_compute_does_not_import_torch():
+    """Which takes over a second of CPU; `winnow serve` before model servers is spared it likewise."""
+    imports = "import sys, winnow.api.cli.indexing.run, winnow.api.http.app; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", imports], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
