@@ -247,9 +247,11 @@ class Settings:
     text_cache_mb: int = _setting(
         64, megabytes, "Size of the cache of chunks' texts, in megabytes; 0 turns it off.", "MB", CACHES
     )
+    index_cache_mb: int = _setting(
+        20_000, megabytes, "Size of this host's copies of indexes in a bucket, in megabytes.", "MB", CACHES
+    )
     cache_seconds: int = _setting(
-        3_600, seconds, "Lifetime of a relevance score or query vector, in seconds.", "SECONDS",
-        CACHES
+        3_600, seconds, "Lifetime of a relevance score or query vector, in seconds.", "SECONDS", CACHES
     )
     replay_seconds: int = _setting(
         5, pause, "Seconds between checks for golden sets to replay, by schedule or after a "
@@ -305,7 +307,7 @@ class Settings:
 
     @property
     def bucket(self) -> BucketRoot | None:
-        return None if isinstance(self.data, Path) else self.data
+        return None if isinstance(self.data, Path) else self.data.caching(1_000_000 * self.index_cache_mb)
 
     @property
     def limits(self) -> TenantLimits:

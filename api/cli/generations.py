@@ -95,6 +95,7 @@ def fold(
     """Build and publish the next generation from all documents. Needs no model; writes and searches continue."""
     terminal = Terminal(json=json)
     disk, found, folder = _open_collection(settings, collection, tenant)
+    from winnow.api.collections.bucket.corpora import shared_of
     from winnow.api.collections.index_device import index_device, index_wish
     from winnow.retrieval.generation.history import fold as built
 
@@ -102,7 +103,16 @@ def fold(
     store, lease = disk.store(found), disk.lease(found.tenant, found.name)
     with store.holding():
         snapshot, kept = store.snapshot(), settings.generations_kept
-        manifest = built(folder, snapshot, found.embedder, wish=wish, kept=kept, made_at=found.created_at, lease=lease)
+        manifest = built(
+            folder,
+            snapshot,
+            found.embedder,
+            wish=wish,
+            kept=kept,
+            made_at=found.created_at,
+            lease=lease,
+            shared=shared_of(disk.bucket, found, folder),
+        )
     if not json:
         terminal.say(f"{manifest.name} holds {counted(manifest.count, 'chunk')} of {collection}.")
     _show(terminal, found, folder, thorough=False)

@@ -83,6 +83,7 @@ def log_config(settings: Settings) -> dict[str, Any]:
     "judgement_cache_mb",
     "query_cache_mb",
     "text_cache_mb",
+    "index_cache_mb",
     "cache_seconds",
     "limit_requests_per_minute",
     "limit_rerank_tokens_per_minute",

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from winnow.api.collections.bucket.corpora import remove_abandoned
+from winnow.api.collections.bucket.index_cache import make_room
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.retrieval.concurrency.tasks import repeat, run_to_completion
@@ -69,10 +70,14 @@ class CleaningUp:
         await repeat(self.look, pause_seconds=LOOK_SECONDS, log=log, problem="cleaning up failed")
 
     def _clean_bucket(self) -> None:
+        disk = self._collections.disk
+        if disk.bucket is None:
+            return
         try:
-            finish_unfinished(self._collections.disk)
+            finish_unfinished(disk)
+            make_room(disk.layout, 0, bytes_max=disk.bucket.root.cache_bytes_max)
         except WinnowError as error:
-            log.warning("objects of removed collections stay in the bucket: %s", error.message)
+            log.warning("what is left in the bucket, or too much in its cache, stays: %s", error.message)
 
     def _clean(self, opened: OpenCollection) -> int:
         """Clean up a collection unless a writer is at work. Blocks. Raises `CollectionBusy`."""

@@ -25,6 +25,7 @@ from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, WinnowError
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.files.s3_access import BucketRoot
+from winnow.retrieval.generation.manifest import Manifest
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.tenancy import TenantName
 
@@ -43,6 +44,7 @@ class Fold:
     made_at: datetime  # creation time of the collection: another may have replaced it before this begins
     kept: int  # generations
     seen: str | None  # the current generation when this build was requested
+    takes_any: bool = False  # any index that another host has built since will do, also of an earlier version
     wish: IndexWish = ANY_INDEX
     bucket: BucketRoot | None = None  # which holds the corpora
     catalog_url: str | None = field(default=None, repr=False)  # of the catalog with the writers' leases, if on a server
@@ -122,10 +124,11 @@ def _end_with_the_service() -> None:
 
 
 def _built(fold: Fold) -> Folded:
-    from winnow.api.collections.bucket.corpora import place_of_corpus
+    from winnow.api.collections.bucket.corpora import place_of_corpus, shared_generations
     from winnow.retrieval.files.layout import CollectionFolder
     from winnow.retrieval.generation.history import fold as published
     from winnow.retrieval.generation.pointer import current_name
+    from winnow.retrieval.generation.shared import fetch_newest
     from winnow.retrieval.store.lance_store import LanceStore
     from winnow.retrieval.store.places.bucket import Bucket
 
@@ -135,13 +138,29 @@ def _built(fold: Fold) -> Folded:
     lease = _lease_of(fold)
     bucket = None if fold.bucket is None else Bucket(fold.bucket)
     place = place_of_corpus(bucket, fold.tenant, fold.folder.name, fold.made_at, folder)
+    shared = shared_generations(bucket, fold.tenant, fold.folder.name, fold.made_at, folder)
+    if shared is not None and fold.takes_any:
+        fetched = fetch_newest(folder, shared, made_at=fold.made_at, lease=lease)
+        if fetched is not None:
+            return _folded(fetched)
     store = LanceStore.open_at(place, dimension=fold.identity.dimension, lease=lease)
     with contextlib.suppress(CollectionBusy):  # a long writer is an index run, which does it at its end
         store.renew_word_rules(partial(lease.writing, folder, wait_seconds=_LOCK_SECONDS))
     with store.holding():
         manifest = published(
-            folder, store.snapshot(), fold.identity, wish=fold.wish, kept=fold.kept, made_at=fold.made_at, lease=lease
+            folder,
+            store.snapshot(),
+            fold.identity,
+            wish=fold.wish,
+            kept=fold.kept,
+            made_at=fold.made_at,
+            lease=lease,
+            shared=shared,
         )
+    return _folded(manifest)
+
+
+def _folded(manifest: Manifest) -> Folded:
     return Folded(generation=manifest.name, count=manifest.count, store_version=manifest.store_version)
 
 
@@ -152,4 +171,5 @@ def _lease_of(fold: Fold) -> WriterLease:
     from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease, host_with
 
     host = host_with(fold.folder.parents[2]) if fold.bucket else None
-    return SqlWriterLease(SqlDatabase.at(fold.catalog_url), fold.tenant, fold.folder.name, host=host)
+    database = SqlDatabase.at(fold.catalog_url)
+    return SqlWriterLease(database, fold.tenant, fold.folder.name, host=host, has_own_folder=host is not None)

@@ -191,6 +191,7 @@ class Folding:
                     made_at=opened.collection.created_at,
                     wish=self._wish,
                     kept=self._kept,
+                    takes_any=why in {Why.SIZE, Why.AGE},
                     seen=await asyncio.to_thread(current_name, opened.folder),
                 )
             )

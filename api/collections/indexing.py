@@ -122,6 +122,7 @@ def _make_publisher(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Ca
             made_at=opened.collection.created_at,
             wait_seconds=FOLD_SECONDS_MAX,
             lease=opened.lease,
+            shared=opened.shared,
         )
         return manifest.name
 

@@ -276,6 +276,7 @@ class Ingest:
                 kept=self._kept,
                 made_at=opened.collection.created_at,
                 lease=opened.lease,
+                shared=opened.shared,
             )
             opened.searchable.refresh()
 

@@ -7,22 +7,29 @@ or another, the catalog's row differs, and it is opened again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from dataclasses import dataclass, field, replace
 
+from winnow.api.collections.bucket.corpora import shared_of
+from winnow.api.collections.bucket.index_cache import InUse
 from winnow.api.collections.data_folder import DataFolder
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.embed.embedder import PROMPT_FORMAT, Embedder, EmbedderIdentity
 from winnow.retrieval.embed.query_cache import CachedQueries, QueryCache
-from winnow.retrieval.errors import CollectionBusy, ModelMismatch
+from winnow.retrieval.errors import CollectionBusy, ModelMismatch, WinnowError
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.lease import WriterLease
+from winnow.retrieval.generation.pointer import current_name
+from winnow.retrieval.generation.shared import SharedGenerations, fetch_newest
 from winnow.retrieval.index.gpu_index import IndexDevice
 from winnow.retrieval.search.reader import HasViews, IndexReader
 from winnow.retrieval.search.recall import Recall
 from winnow.retrieval.store.contract import Store
 from winnow.retrieval.store.row_cache import RowCache
 from winnow.retrieval.tenancy import TenantName
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,6 +42,8 @@ class OpenCollection:
     store: Store
     searchable: IndexReader
     recall: Recall
+    shared: SharedGenerations | None = None  # in a bucket
+    in_use: InUse | None = None  # likewise: keeps the indexes in this host's cache
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # writers of this process wait here, not at the file lock
 
 
@@ -111,7 +120,10 @@ class OpenCollections:
                 f"{_flag_for(built, mine)}, or index the corpus into another collection"
             )
         folder = self.disk.layout.collection(collection.tenant, collection.name)
-        store = self.disk.store(collection)
+        store, shared = self.disk.store(collection), shared_of(self.disk.bucket, collection, folder)
+        in_use = None if shared is None else InUse(folder)
+        if shared is not None and current_name(folder) is None:
+            self._fetch(collection, folder, shared)
         searchable = IndexReader(folder=folder, store=store, identity=mine, device=self._device)
         return OpenCollection(
             collection=collection,
@@ -119,8 +131,18 @@ class OpenCollections:
             lease=self.disk.lease(collection.tenant, collection.name),
             store=store,
             searchable=searchable,
+            shared=shared,
+            in_use=in_use,
             recall=Recall(embedder=self._embedder_for(collection.tenant), searchable=searchable, rows=self._rows),
         )
+
+    def _fetch(self, collection: Collection, folder: CollectionFolder, shared: SharedGenerations) -> None:
+        """Fetch the newest index that another host has built. Without it, chunks are compared one by one."""
+        lease = self.disk.lease(collection.tenant, collection.name)
+        try:
+            fetch_newest(folder, shared, made_at=collection.created_at, lease=lease)
+        except WinnowError as error:
+            log.warning("collection %s: no index was fetched: %s", collection.name, error.message)
 
     def _embedder_for(self, tenant: TenantName) -> Embedder:
         return self._embedder if self._queries is None else CachedQueries(self._embedder, self._queries, tenant=tenant)

@@ -12,6 +12,7 @@ ROOT/
     current                               the name of the generation to open
     rolled-back                           whether that one was chosen over a newer one
     current.lock                          held for the moment in which `current` changes
+    in-use.lock                           with a bucket: held by the processes that have the collection open
     fold.lock                             held by the one process that builds a generation
     rejects.jsonl                         rejected records of the last run
     restoring/                            a collection being restored: the same files, until complete
@@ -87,6 +88,11 @@ class CollectionFolder:
     @property
     def pointer_lock(self) -> Path:
         return self.path / "current.lock"
+
+    @property
+    def in_use(self) -> Path:
+        """Held by the processes of this host that have a collection in a bucket open."""
+        return self.path / "in-use.lock"
 
     @property
     def locks(self) -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+CACHE_BYTES_MAX: Final = 20_000_000_000
 ANSWER_SECONDS: Final = 20.0  # for one read; a store that is silent for longer is reported as unavailable
 
 
@@ -33,10 +34,15 @@ class BucketRoot:
     url: str  # s3://BUCKET/PREFIX
     access: S3Access = field(repr=False)
     answer_seconds: float = ANSWER_SECONDS
+    cache_bytes_max: int = CACHE_BYTES_MAX  # of indexes in this host's cache
 
     def reached_by(self, access: S3Access) -> BucketRoot:
         """Return the same prefix with this access."""
         return replace(self, access=access)
+
+    def caching(self, bytes_max: int) -> BucketRoot:
+        """Return the same prefix with this bound of its local cache."""
+        return replace(self, cache_bytes_max=bytes_max)
 
     def cache_in(self, folder: Path) -> Path:
         """Return the folder of this prefix's local cache among those of others."""

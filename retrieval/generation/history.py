@@ -28,6 +28,7 @@ from winnow.retrieval.generation.manifest import Manifest
 from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name, moving, names, ordinal, rolled_back
 from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.generation.shared import SharedGenerations, fetch_newest
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.limits import GENERATIONS_KEPT_MIN
 from winnow.retrieval.store.contract import StoreSnapshot
@@ -70,20 +71,30 @@ def fold(
     kept: int = GENERATIONS_KEPT_MIN,
     made_at: datetime | None = None,
     lease: WriterLease = ONE_HOST,
+    shared: SharedGenerations | None = None,
     wait_seconds: float = 0.0,
     syncer: Syncer = DISK,
 ) -> Manifest:
     """Publish a generation of the snapshot, and remove those that are then too old. Does not block writers.
 
+    With `shared`, one that another host has published and that covers the snapshot is fetched instead.
     `made_at` is the creation time of the intended collection, or None to skip that check. Raises `CollectionBusy` if
     another collection is there, before building and before publishing; if another process builds for longer than
     `wait_seconds`; or if the pointer changed meanwhile; also `MemoryTooSmall`, `WriteFailed`, `GenerationCorrupt`,
     `StoreCorrupt`.
     """
+    if shared is not None and made_at is not None:
+        fetched = fetch_newest(folder, shared, made_at=made_at, lease=lease)
+        if fetched is not None and fetched.store_version >= snapshot.version and identity.accepts(fetched.embedder):
+            return fetched
     with lease.folding(folder, wait_seconds=wait_seconds):
         require_created_at(folder, made_at)
-        manifest = publish(folder, snapshot, identity, wish=wish, made_at=made_at, lease=lease, syncer=syncer)
+        manifest = publish(
+            folder, snapshot, identity, wish=wish, made_at=made_at, lease=lease, shared=shared, syncer=syncer
+        )
         clean_locked(folder, lease, kept=kept, now=time.time())
+        if shared is not None:
+            shared.keep(kept)
         return manifest
 
 

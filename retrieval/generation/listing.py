@@ -19,6 +19,7 @@ _KNOWN: Final = frozenset(
         "lock",
         "fold.lock",
         "current.lock",
+        "in-use.lock",
         "made",
         "collection.json",
         "corpus.lance",

@@ -41,6 +41,7 @@ from winnow.retrieval.generation.manifest import (
 )
 from winnow.retrieval.generation.open import check_files
 from winnow.retrieval.generation.pointer import current_name, moving, names, ordinal
+from winnow.retrieval.generation.shared import SharedGenerations, require_newest_here
 from winnow.retrieval.generation.stored_vectors import require_unchanged
 from winnow.retrieval.index.build import IndexFacts, build_index, plan_index
 from winnow.retrieval.index.faiss_flat import FAISS_VERSION, FaissFlatIndex, probe
@@ -60,15 +61,17 @@ def publish(
     wish: IndexWish = ANY_INDEX,
     made_at: datetime | None = None,
     lease: WriterLease = ONE_HOST,
+    shared: SharedGenerations | None = None,
     syncer: Syncer = DISK,
 ) -> Manifest:
     """Build an index of the snapshot and make it the current generation. Only one caller may build at a time.
 
     Writers continue meanwhile: newer chunks are found in addition to the generation, and removed ones are skipped.
-    Killed at any moment, it leaves the previous generation current, and at worst a folder that the next call removes.
-    Raises `CollectionBusy` if the pointer was moved meanwhile, which was intended, if the current generation is of a
-    newer version, or if the folder holds another collection than the one created at `made_at`; `MemoryTooSmall`, before
-    anything is built; and `StoreCorrupt` if a vector differs from the one that an earlier generation was built from.
+    With `shared` it is published there first, for other hosts. Killed at any moment, it leaves the previous generation
+    current, and at worst a folder that the next call removes. Raises `CollectionBusy` if the pointer was moved
+    meanwhile, which was intended, if the current generation is of a newer version, if another host has published first,
+    or if the folder holds another collection than the one created at `made_at`; `MemoryTooSmall`, before anything is
+    built; and `StoreCorrupt` if a vector differs from the one that an earlier generation was built from.
     """
     plan = plan_index(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
     make_folder(folder.generations, syncer=syncer)
@@ -79,7 +82,8 @@ def publish(
     elif not names(folder):
         with moving(folder, lease, syncer=syncer) as move:
             move.begin()
-    name = f"g{max(map(ordinal, names(folder)), default=0) + 1:06d}"
+    newest = max(map(ordinal, names(folder)), default=0) if shared is None else require_newest_here(folder, shared)
+    name = f"g{newest + 1:06d}"
     beside = folder.generations / f"{name}{f'.{token_hex(4)}' if lease.expires else ''}.tmp"
     make_folder(beside, syncer=syncer)
     count, files, facts = _write_index(folder, beside, snapshot, plan, wish)
@@ -103,6 +107,9 @@ def publish(
     with write_errors(folder.generations):
         beside.rename(folder.generations / name)
     syncer.sync(folder.generations)
+    if shared is not None:  # first: if this host ends now, it fetches what it built
+        lease.still_folding()
+        shared.publish(folder.generations / name, manifest)
     with moving(folder, lease, syncer=syncer) as move:
         lease.still_folding()
         require_created_at(folder, made_at)

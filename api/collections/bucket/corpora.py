@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
+from winnow.api.collections.bucket.index_cache import make_room
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.errors import StorageError
@@ -18,11 +20,13 @@ from winnow.retrieval.files.durable import make_folder, remove
 from winnow.retrieval.files.layout import (
     BUCKET_COLLECTIONS,
     CollectionFolder,
+    Layout,
     bucket_folder,
     created_at_of,
     stamp_created,
 )
 from winnow.retrieval.files.locks import folding, pointing
+from winnow.retrieval.generation.shared import SharedGenerations
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.store.places.bucket import Bucket
 from winnow.retrieval.store.places.bucket_place import BucketPlace
@@ -41,6 +45,21 @@ def place_of_corpus(
         return LocalPlace(folder.corpus)
     path = bucket_folder(tenant, name, created_at)
     return BucketPlace(bucket, f"{path}/corpus.lance", collection=name, local=folder.corpus)
+
+
+def shared_generations(
+    bucket: Bucket | None, tenant: str, name: str, created_at: datetime, folder: CollectionFolder
+) -> SharedGenerations | None:
+    """Return the collection's generations in the bucket, or None without one."""
+    if bucket is None:
+        return None
+    room = partial(make_room, Layout(folder.path.parents[2]), bytes_max=bucket.root.cache_bytes_max, but=folder)
+    return SharedGenerations(bucket, bucket_folder(tenant, name, created_at), make_room=room)
+
+
+def shared_of(bucket: Bucket | None, collection: Collection, folder: CollectionFolder) -> SharedGenerations | None:
+    """Like `shared_generations`."""
+    return shared_generations(bucket, collection.tenant, collection.name, collection.created_at, folder)
 
 
 def take_over_cache(collection: Collection, folder: CollectionFolder) -> None:

@@ -5,17 +5,20 @@ The only module that names boto3. Every call ends after the timeouts of its clie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from winnow.retrieval.errors import SettingInvalid, StoreUnavailable
+from winnow.retrieval.files.durable import write_errors
 from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.store.places.object_store import REGION_OF_OTHERS, hint_for, said_by
 
 CONNECT_SECONDS: Final = 5.0
 TRIES: Final = 2  # of each request
+BLOCK_BYTES: Final = 1 << 20
 REMOVED_AT_ONCE: Final = 1_000  # objects; the most that one request may name
 _MISSING: Final = frozenset({"404", "NoSuchKey"})
 _THERE_ALREADY: Final = frozenset({"412", "409", "PreconditionFailed", "ConditionalRequestConflict"})
@@ -37,13 +40,14 @@ class Bucket:
         """Raises `SettingInvalid` without boto3."""
         try:  # here: few deployments need it, and importing it takes half a second
             import boto3
+            from boto3.exceptions import Boto3Error
             from botocore.config import Config
             from botocore.exceptions import BotoCoreError, ClientError
         except ImportError as error:
             raise SettingInvalid(f"--data {root.url} needs boto3: pip install 'winnow-search[bucket]'") from error
         self.root = root
         self._refusal: type[Exception] = ClientError
-        self._errors: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
+        self._errors: tuple[type[Exception], ...] = (BotoCoreError, ClientError, Boto3Error)
         access = root.access
         with self._translate_errors("cannot be opened"):
             self._client: Any = boto3.session.Session().client(
@@ -88,6 +92,19 @@ class Bucket:
                 raise
             return True
 
+    def upload(self, name: str, path: Path) -> None:
+        """Write an object from a file of any size. Raises `WriteFailed` if that cannot be read."""
+        with write_errors(path), self._translate_errors(f"{name} cannot be written"):
+            self._client.upload_file(str(path), self.root.bucket, self._key(name))
+
+    def download(self, name: str, path: Path) -> None:
+        """Write the content of an object to a file, which is not synced. Raises `WriteFailed`."""
+        with self._translate_errors(f"{name} cannot be read"):
+            body = self._client.get_object(Bucket=self.root.bucket, Key=self._key(name))["Body"]
+            with write_errors(path), path.open("wb") as file:
+                for block in body.iter_chunks(BLOCK_BYTES):
+                    file.write(block)
+
     def listed(self, folder: str) -> Iterator[Listed]:
         """Yield the objects whose names begin with `folder`/, in order of their names."""
         with self._translate_errors(f"{folder} cannot be listed"):
@@ -104,15 +121,18 @@ class Bucket:
 
     def remove_below(self, folder: str) -> None:
         """Remove all objects whose names begin with `folder`/."""
-        names = [each.name for each in self.listed(folder)]
-        with self._translate_errors(f"{folder} cannot be removed"):
+        self.remove([each.name for each in self.listed(folder)])
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove these objects, those that exist."""
+        with self._translate_errors("objects cannot be removed"):
             for start in range(0, len(names), REMOVED_AT_ONCE):
                 some = [{"Key": self._key(name)} for name in names[start : start + REMOVED_AT_ONCE]]
                 failed = self._client.delete_objects(
                     Bucket=self.root.bucket, Delete={"Objects": some, "Quiet": True}
                 ).get("Errors")
                 if failed:
-                    raise StoreUnavailable(f"{self.root.url}: {folder} cannot be removed ({failed[0].get('Code')})")
+                    raise StoreUnavailable(f"{self.root.url}: objects cannot be removed ({failed[0].get('Code')})")
 
     def _key(self, name: str) -> str:
         return f"{self.root.prefix}/{name}"

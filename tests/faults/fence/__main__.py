@@ -59,7 +59,7 @@ def main() -> int:
     if asked.stream:
         return streamed(Site.from_json(asked.stream[0]), SqlDatabase.at(asked.stream[1]))
     with grounds_of(asked.place) as grounds:
-        paths = asked.paths or ([*PATHS, *MOVES] if grounds.s3 is None else [*PATHS])
+        paths = asked.paths or ([*PATHS, *MOVES] if grounds.s3 is None else [*PATHS, "publication"])
         wrong = stops(grounds, paths)
         if grounds.s3 is not None:
             wrong += holds(grounds, grounds.s3.url, paths)

@@ -20,6 +20,7 @@ from tests.faults.fence.sites import AHEAD_SECONDS, ANSWER_SECONDS, Site
 from tests.faults.fence.wire import Wire
 from tests.faults.fence.writers import (
     LATE,
+    MADE_AT,
     Outcome,
     PausingLease,
     TakenOver,
@@ -37,8 +38,10 @@ from tests.s3_server import BUCKET, S3
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
 from winnow.retrieval.errors import CollectionBusy, StorageError, WriterSuperseded
+from winnow.retrieval.files.lease import ONE_HOST
 from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.generation.history import fold
+from winnow.retrieval.generation.shared import fetch_newest
 
 LEASE_SECONDS: Final = 1.0
 STEP_SECONDS_MAX: Final = 120.0  # for a process to reach its pause or its end
@@ -183,7 +186,9 @@ def randomly_paused(grounds: Grounds, *, pauses: int, seed: int) -> int:
         f"random pauses: {pauses}, superseded {superseded}, acknowledged {len(acknowledged)}: "
         f"lost {len(lost)}, doubled {len(doubled)}, late {len(came_late)}"
     )
-    generation = fold(other.folder, store.snapshot(), IDENTITY).name
+    if other.shared is not None:
+        fetch_newest(other.folder, other.shared, made_at=MADE_AT, lease=ONE_HOST)
+    generation = fold(other.folder, store.snapshot(), IDENTITY, shared=other.shared).name
     wrong = faults(other, TakenOver(documents=found, generation=generation), grounds.database)
     return len(lost) + len(doubled) + len(came_late) + (not superseded) + len(wrong)
 

@@ -20,6 +20,9 @@ from winnow.retrieval.files.durable import make_folder, remove
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.files.s3_access import BucketRoot, S3Access
+from winnow.retrieval.generation.manifest import read_manifest
+from winnow.retrieval.generation.pointer import current_name, names
+from winnow.retrieval.generation.shared import SharedGenerations
 from winnow.retrieval.store.checksums import checksum_fault, find_damage
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.store.places.bucket import Bucket
@@ -64,6 +67,17 @@ class Site:
                     name = file.relative_to(self.folder.corpus).as_posix()
                     bucket.put(f"{self.path}/corpus.lance/{name}", file.read_bytes())
             remove(self.folder.corpus)
+            shared = self.shared
+            assert shared is not None
+            for name in reversed(names(self.folder)):
+                shared.publish(self.folder.generations / name, read_manifest(self.folder.generations / name))
+
+    @property
+    def shared(self) -> SharedGenerations | None:
+        """The generations that all hosts share."""
+        if self.bucket is None:
+            return None
+        return SharedGenerations(Bucket(self.bucket), self.path, make_room=lambda _: None)
 
     def seen_by_another(self) -> Site:
         """Return the site of the host that takes over."""
@@ -93,10 +107,21 @@ class Site:
         except StorageError as error:
             return [error.message]
         if self.bucket is not None:
-            return []
+            return self._faults_of_shared()
         found = [damage.said for damage in find_damage(self.folder.corpus)]
         fault = checksum_fault(self.folder.corpus)
         return found if fault is None else [*found, fault]
+
+    def _faults_of_shared(self) -> list[str]:
+        """Fetch the newest generation: it must be the one that is current at this host."""
+        assert self.shared is not None
+        newest, current = self.shared.newest(), current_name(self.folder)
+        if newest is None or newest.name != current:
+            return [f"{newest} is the newest in the bucket instead of {current}"]
+        into = self.root.with_name("fetched") / f"{newest.name}.tmp"
+        make_folder(into)
+        self.shared.fetch(newest, into)
+        return []
 
     def through(self, endpoint: str) -> Site:
         """Return the same site, with the bucket reached at another address."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +22,10 @@ from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.history import fold, roll_back
 from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name
+from winnow.retrieval.generation.shared import fetch_newest
 from winnow.retrieval.store.lance_store import LanceStore
 
+MADE_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)  # of the prepared collection
 LATE: Final = (WriterSuperseded, CollectionBusy, StorageMoved)  # what a writer is told that comes late
 TENANT: Final = "default"
 COLLECTION: Final = "fenced"
@@ -45,6 +48,10 @@ class PausingLease(SqlWriterLease):
         first = super().take_numbers(count, least=least)
         self._count()
         return first
+
+    def still_folding(self) -> None:
+        super().still_folding()
+        self._count()
 
     def begin_move(self) -> int:
         token = super().begin_move()
@@ -91,7 +98,7 @@ def _rebuild_words(store: LanceStore) -> None:
 
 
 def _publish(site: Site, held: SqlWriterLease) -> None:
-    fold(site.folder, site.open(held).snapshot(), IDENTITY, lease=held)
+    fold(site.folder, site.open(held).snapshot(), IDENTITY, lease=held, shared=site.shared)
 
 
 def _roll_back(site: Site, held: SqlWriterLease) -> None:
@@ -182,7 +189,10 @@ def take_over(
         for each in TAKEN_OVER[1:]:
             store.replace([document(*_only(each))])
             found |= each
-        published = fold(mine.folder, store.snapshot(), IDENTITY, lease=held, wait_seconds=wait_seconds)
+        if mine.shared is not None:
+            fetch_newest(mine.folder, mine.shared, made_at=MADE_AT, lease=held)
+        snapshot = store.snapshot()
+        published = fold(mine.folder, snapshot, IDENTITY, lease=held, shared=mine.shared, wait_seconds=wait_seconds)
         return mine, TakenOver(documents=found, generation=published.name)
 
 

@@ -95,7 +95,7 @@ class WriterLeases:
     """The leases of a catalog's collections, as one process sees them."""
 
     def __init__(self, database: SqlDatabase, *, host: str | None = None) -> None:
-        """`host` as for `SqlWriterLease`."""
+        """`host` as for `SqlWriterLease`; only hosts with folders of their own are named."""
         self._database = database
         self._host = host
         self._known: dict[tuple[str, str], WriterLease] = {}
@@ -104,7 +104,9 @@ class WriterLeases:
         """Return the same lease for the same collection: its holder and its store share it."""
         if not self._database.is_on_server:
             return ONE_HOST
-        lease = SqlWriterLease(self._database, tenant, collection, host=self._host)
+        lease = SqlWriterLease(
+            self._database, tenant, collection, host=self._host, has_own_folder=self._host is not None
+        )
         return self._known.setdefault((tenant, collection), lease)
 
 
@@ -120,12 +122,17 @@ class SqlWriterLease:
         collection: str,
         *,
         host: str | None = None,
+        has_own_folder: bool = False,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        """`host` identifies this one among those that share the catalog; by default, by the current boot."""
+        """`host` identifies this one among those that share the catalog; by default, by the current boot.
+
+        `has_own_folder`: no other host moves the pointer in this host's folder, so the file lock is enough for that.
+        """
         self._database = database
         self._name = {"tenant": tenant, "collection": collection}
         self._host = host or _host()
+        self._has_own_folder = has_own_folder
         self._lasts = {"lasts_ms": round(1000 * lease_seconds)}
         self._token: int | None = None  # None: not held
         self._fold: SqlWriterLease | None = None  # None: this process builds no generation
@@ -192,12 +199,16 @@ class SqlWriterLease:
         return int(self._renew(version=version).store_version)
 
     def begin_move(self) -> int:
+        if self._has_own_folder:
+            return 0
         with self._database.reading() as connection:
             token = connection.execute(_BEGIN_MOVE, self._name).scalar_one()
             connection.commit()
         return int(token)
 
     def require_move(self, token: int) -> None:
+        if self._has_own_folder:
+            return
         with self._database.reading() as connection:
             newest = connection.execute(_NEWEST_MOVE, self._name).scalar()
         if newest != token:

@@ -96,7 +96,7 @@ def put(client: TestClient, **texts: str) -> None:
 
 
 def test_two_hosts_share_one_collection(tmp_path: Path, root: BucketRoot, url: str) -> None:
-    """Each with its own cache folder: writes and removals of either are found by both, and a fold stays its own."""
+    """Each with a cache folder: both find writes and removals of either, and fetch an index that one builds."""
     with client(services(tmp_path, root, url, "one")) as one, client(services(tmp_path, root, url, "two")) as two:
         one.post("/v1/collections", json={"name": "docs"}).raise_for_status()
         put(one, a="first words", b="second words")
@@ -105,7 +105,13 @@ def test_two_hosts_share_one_collection(tmp_path: Path, root: BucketRoot, url: s
         two.delete(f"{DOCUMENTS}/b").raise_for_status()
         assert one.get(f"{DOCUMENTS}/a").json()["text"] == "other words"
         assert one.get(f"{DOCUMENTS}/b").status_code == 404
-        one.post("/v1/collections/docs/fold").raise_for_status()
+        for host in (one, two):
+            host.post("/v1/collections/docs/fold").raise_for_status()
+        with client(services(tmp_path, root, url, "three")) as three:
+            assert set(found(three, "words")) == {"a", "c"}
+        currents = {path.read_text("ascii") for path in tmp_path.glob("*/*/collections/default/docs/current")}
+        assert len(currents) == 1
+        assert sum(each.name.endswith("/manifest.json") for each in Bucket(root).listed("collections")) == 1
         disk = DataFolder.existing(tmp_path / "one" / next((tmp_path / "one").iterdir()).name, url, root)
         assert [check for check in verified(disk) if check.fault] == []
         assert any(each.bytes for each in Bucket(root).listed("collections"))
