@@ -25,7 +25,6 @@ from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, WinnowError
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.files.s3_access import BucketRoot
-from winnow.retrieval.generation.manifest import Manifest
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.tenancy import TenantName
 
@@ -128,7 +127,6 @@ def _built(fold: Fold) -> Folded:
     from winnow.retrieval.files.layout import CollectionFolder
     from winnow.retrieval.generation.history import fold as published
     from winnow.retrieval.generation.pointer import current_name
-    from winnow.retrieval.generation.shared import fetch_newest
     from winnow.retrieval.store.lance_store import LanceStore
     from winnow.retrieval.store.places.bucket import Bucket
 
@@ -139,10 +137,6 @@ def _built(fold: Fold) -> Folded:
     bucket = None if fold.bucket is None else Bucket(fold.bucket)
     place = place_of_corpus(bucket, fold.tenant, fold.folder.name, fold.made_at, folder)
     shared = shared_generations(bucket, fold.tenant, fold.folder.name, fold.made_at, folder)
-    if shared is not None and fold.takes_any:
-        fetched = fetch_newest(folder, shared, made_at=fold.made_at, lease=lease)
-        if fetched is not None:
-            return _folded(fetched)
     store = LanceStore.open_at(place, dimension=fold.identity.dimension, lease=lease)
     with contextlib.suppress(CollectionBusy):  # a long writer is an index run, which does it at its end
         store.renew_word_rules(partial(lease.writing, folder, wait_seconds=_LOCK_SECONDS))
@@ -156,11 +150,8 @@ def _built(fold: Fold) -> Folded:
             made_at=fold.made_at,
             lease=lease,
             shared=shared,
+            takes_any=fold.takes_any,
         )
-    return _folded(manifest)
-
-
-def _folded(manifest: Manifest) -> Folded:
     return Folded(generation=manifest.name, count=manifest.count, store_version=manifest.store_version)
 
 

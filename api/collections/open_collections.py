@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from winnow.api.collections.bucket.corpora import shared_of
 from winnow.api.collections.bucket.index_cache import InUse
@@ -28,6 +29,8 @@ from winnow.retrieval.search.recall import Recall
 from winnow.retrieval.store.contract import Store
 from winnow.retrieval.store.row_cache import RowCache
 from winnow.retrieval.tenancy import TenantName
+
+FETCH_SECONDS_MAX: Final = 600.0  # maximum wait for another thread or process that fetches the same index
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,7 @@ class OpenCollections:
     def get(self, tenant: TenantName, name: str) -> OpenCollection:
         """Return an open collection. Raises `CollectionNotFound`, `ModelMismatch`, and the leaves of `StorageError`."""
         collection = self.disk.catalog.collections.get(tenant, name)
+        self._fetch_index(collection)
         with self._lock:
             known = self._open.get((tenant, name))
             if known is None or not _is_same(known.collection, collection):
@@ -120,10 +124,7 @@ class OpenCollections:
                 f"{_flag_for(built, mine)}, or index the corpus into another collection"
             )
         folder = self.disk.layout.collection(collection.tenant, collection.name)
-        store, shared = self.disk.store(collection), shared_of(self.disk.bucket, collection, folder)
-        in_use = None if shared is None else InUse(folder)
-        if shared is not None and current_name(folder) is None:
-            self._fetch(collection, folder, shared)
+        store = self.disk.store(collection)
         searchable = IndexReader(folder=folder, store=store, identity=mine, device=self._device)
         return OpenCollection(
             collection=collection,
@@ -131,16 +132,27 @@ class OpenCollections:
             lease=self.disk.lease(collection.tenant, collection.name),
             store=store,
             searchable=searchable,
-            shared=shared,
-            in_use=in_use,
+            shared=shared_of(self.disk.bucket, collection, folder),
+            in_use=None if self.disk.bucket is None else InUse(folder),
             recall=Recall(embedder=self._embedder_for(collection.tenant), searchable=searchable, rows=self._rows),
         )
 
-    def _fetch(self, collection: Collection, folder: CollectionFolder, shared: SharedGenerations) -> None:
-        """Fetch the newest index that another host has built. Without it, chunks are compared one by one."""
-        lease = self.disk.lease(collection.tenant, collection.name)
+    def _fetch_index(self, collection: Collection) -> None:
+        """Fetch the newest index that another host has built, before a collection in a bucket is opened.
+
+        Without it, chunks are compared one by one. A download may take long, so no other collection waits for it.
+        """
+        known = self._open.get((collection.tenant, collection.name))
+        if self.disk.bucket is None or (known is not None and _is_same(known.collection, collection)):
+            return
+        folder = self.disk.layout.collection(collection.tenant, collection.name)
+        self.disk.require_meant(collection, folder)
+        shared = shared_of(self.disk.bucket, collection, folder)
+        if shared is None or current_name(folder) is not None:
+            return
+        lease, made_at = self.disk.lease(collection.tenant, collection.name), collection.created_at
         try:
-            fetch_newest(folder, shared, made_at=collection.created_at, lease=lease)
+            fetch_newest(folder, shared, made_at=made_at, lease=lease, wait_seconds=FETCH_SECONDS_MAX)
         except WinnowError as error:
             log.warning("collection %s: no index was fetched: %s", collection.name, error.message)
 

@@ -75,13 +75,13 @@ class StorageRoom:
         """Return the amounts by collection, as far as they are limited. Blocks.
 
         Bytes include all kept versions and generations, files being removed, and under a name that no collection can
-        have, uploaded files.
+        have, uploaded files; in a bucket all objects, but not this host's copies.
         """
         held: dict[str, Held] = {}
         if limits.of(Limit.DOCUMENTS) is not None:
             held = {each.collection.name: Held(documents=each.documents or 0) for each in self._disk.described(tenant)}
         folder = self._disk.layout.collections(tenant)
-        if limits.of(Limit.BYTES) is not None and folder.is_dir():
+        if limits.of(Limit.BYTES) is not None and self._disk.bucket is None and folder.is_dir():
             for path in folder.iterdir():
                 held[path.name] = held.get(path.name, Held()) + Held(bytes=bytes_below(path))
         if limits.of(Limit.BYTES) is not None:

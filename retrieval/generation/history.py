@@ -14,11 +14,12 @@ then.
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import datetime
 
 from winnow.retrieval.embed.embedder import EmbedderIdentity
-from winnow.retrieval.errors import CollectionBusy, InvalidRequest
+from winnow.retrieval.errors import CollectionBusy, GenerationCorrupt, InvalidRequest
 from winnow.retrieval.files.durable import DISK, Syncer
 from winnow.retrieval.files.layout import CollectionFolder, require_created_at
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
@@ -32,6 +33,8 @@ from winnow.retrieval.generation.shared import SharedGenerations, fetch_newest
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.limits import GENERATIONS_KEPT_MIN
 from winnow.retrieval.store.contract import StoreSnapshot
+
+_log = logging.getLogger(__name__)
 
 
 def roll_back(
@@ -72,25 +75,39 @@ def fold(
     made_at: datetime | None = None,
     lease: WriterLease = ONE_HOST,
     shared: SharedGenerations | None = None,
+    takes_any: bool = False,
     wait_seconds: float = 0.0,
     syncer: Syncer = DISK,
 ) -> Manifest:
     """Publish a generation of the snapshot, and remove those that are then too old. Does not block writers.
 
-    With `shared`, one that another host has published and that covers the snapshot is fetched instead.
-    `made_at` is the creation time of the intended collection, or None to skip that check. Raises `CollectionBusy` if
-    another collection is there, before building and before publishing; if another process builds for longer than
-    `wait_seconds`; or if the pointer changed meanwhile; also `MemoryTooSmall`, `WriteFailed`, `GenerationCorrupt`,
-    `StoreCorrupt`.
+    With `shared`, one that another host has published is fetched; if it covers the snapshot, or if the caller
+    `takes_any`, nothing is built. `made_at` is the creation time of the intended collection, or None to skip that
+    check, and then nothing is fetched. Raises `CollectionBusy` if another collection is there, before building and
+    before publishing; if another process builds for longer than `wait_seconds`; or if the pointer changed meanwhile;
+    also `MemoryTooSmall`, `WriteFailed`, `GenerationCorrupt`, `StoreCorrupt`, `StoreUnavailable`.
     """
+    is_damaged = False
     if shared is not None and made_at is not None:
-        fetched = fetch_newest(folder, shared, made_at=made_at, lease=lease)
-        if fetched is not None and fetched.store_version >= snapshot.version and identity.accepts(fetched.embedder):
+        try:
+            fetched = fetch_newest(folder, shared, made_at=made_at, lease=lease, wait_seconds=wait_seconds)
+        except GenerationCorrupt as corrupt:
+            _log.warning("collection %s: %s; a newer index is built", folder.path.name, corrupt.message)
+            fetched, is_damaged = None, True
+        if fetched is not None and (takes_any or fetched.store_version >= snapshot.version):
             return fetched
     with lease.folding(folder, wait_seconds=wait_seconds):
         require_created_at(folder, made_at)
         manifest = publish(
-            folder, snapshot, identity, wish=wish, made_at=made_at, lease=lease, shared=shared, syncer=syncer
+            folder,
+            snapshot,
+            identity,
+            wish=wish,
+            made_at=made_at,
+            lease=lease,
+            shared=shared,
+            is_shared_damaged=is_damaged,
+            syncer=syncer,
         )
         clean_locked(folder, lease, kept=kept, now=time.time())
         if shared is not None:

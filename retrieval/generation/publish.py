@@ -62,16 +62,18 @@ def publish(
     made_at: datetime | None = None,
     lease: WriterLease = ONE_HOST,
     shared: SharedGenerations | None = None,
+    is_shared_damaged: bool = False,
     syncer: Syncer = DISK,
 ) -> Manifest:
     """Build an index of the snapshot and make it the current generation. Only one caller may build at a time.
 
     Writers continue meanwhile: newer chunks are found in addition to the generation, and removed ones are skipped.
-    With `shared` it is published there first, for other hosts. Killed at any moment, it leaves the previous generation
-    current, and at worst a folder that the next call removes. Raises `CollectionBusy` if the pointer was moved
-    meanwhile, which was intended, if the current generation is of a newer version, if another host has published first,
-    or if the folder holds another collection than the one created at `made_at`; `MemoryTooSmall`, before anything is
-    built; and `StoreCorrupt` if a vector differs from the one that an earlier generation was built from.
+    With `shared` it is published there first, for other hosts; `is_shared_damaged` means that the newest one there
+    cannot be fetched. Killed at any moment, it leaves the previous generation current, and at worst a folder that the
+    next call removes. Raises `CollectionBusy` if the pointer was moved meanwhile, which was intended, if the current
+    generation is of a newer version, if another host has published first, or if the folder holds another collection
+    than the one created at `made_at`; `MemoryTooSmall`, before anything is built; and `StoreCorrupt` if a vector
+    differs from the one that an earlier generation was built from.
     """
     plan = plan_index(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
     make_folder(folder.generations, syncer=syncer)
@@ -82,7 +84,9 @@ def publish(
     elif not names(folder):
         with moving(folder, lease, syncer=syncer) as move:
             move.begin()
-    newest = max(map(ordinal, names(folder)), default=0) if shared is None else require_newest_here(folder, shared)
+    newest = max(map(ordinal, names(folder)), default=0)
+    if shared is not None:
+        newest = max(newest, require_newest_here(folder, shared, is_damaged=is_shared_damaged))
     name = f"g{newest + 1:06d}"
     beside = folder.generations / f"{name}{f'.{token_hex(4)}' if lease.expires else ''}.tmp"
     make_folder(beside, syncer=syncer)

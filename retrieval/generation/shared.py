@@ -119,29 +119,37 @@ class SharedGenerations:
         return name.removeprefix(f"{self._path}/").rpartition("/")[0]
 
 
-def require_newest_here(folder: CollectionFolder, shared: SharedGenerations) -> int:
+def require_newest_here(folder: CollectionFolder, shared: SharedGenerations, *, is_damaged: bool = False) -> int:
     """Return the number of the newest generation, here or in the bucket.
 
-    Raises `CollectionBusy` if another host has published one that is not here: it must be fetched, not built again.
+    Raises `CollectionBusy` if another host has published one that is not here, unless that `is_damaged`: it must be
+    fetched, not built again.
     """
     newest = shared.newest()
-    if newest is not None and _is_wanted(folder, newest):
+    if newest is not None and not is_damaged and _is_wanted(folder, newest):
         raise CollectionBusy(f"another host has just published {newest.name}")
     return max(0 if newest is None else ordinal(newest.name), *map(ordinal, names(folder)), _acknowledged(folder))
 
 
 def fetch_newest(
-    folder: CollectionFolder, shared: SharedGenerations, *, made_at: datetime, lease: WriterLease
+    folder: CollectionFolder,
+    shared: SharedGenerations,
+    *,
+    made_at: datetime,
+    lease: WriterLease,
+    wait_seconds: float = 0.0,
 ) -> Manifest | None:
     """Fetch the newest generation and make it current here; None if nothing newer is published.
 
-    Raises `CollectionBusy` if another process of this host builds or fetches, or if the pointer was moved meanwhile;
-    `GenerationCorrupt`, `StoreUnavailable`, `WriteFailed`.
+    Raises `CollectionBusy` if another process of this host builds or fetches for longer than `wait_seconds`, or if the
+    pointer was moved meanwhile; `GenerationCorrupt`, `StoreUnavailable`, `WriteFailed`.
     """
     newest = shared.newest()
     if newest is None or not _is_wanted(folder, newest):
         return None
-    with folding(folder):
+    with folding(folder, wait_seconds=wait_seconds):
+        if not _is_wanted(folder, newest):  # another process of this host has fetched it
+            return None
         before = current_name(folder)
         make_folder(folder.generations)
         beside = folder.generations / f"{newest.name}.{token_hex(4)}.tmp"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -270,7 +271,8 @@ class IndexReader:
         except WinnowError as error:
             _log.error("collection %s: %s", self._folder.path.name, error.message)
             self._served = replace(self._served, fault=error.message, pointer=current_name(self._folder))
-            self._update_view()
+            with suppress(WinnowError):  # if the store cannot be read either, the next search reports it
+                self._update_view()
 
     def _open(self, pointer: str | None) -> _Served:
         """Open what serves from now on, and note why it is not what should."""

@@ -55,7 +55,7 @@ def make_room(layout: Layout, bytes_wanted: int, *, bytes_max: int, but: Collect
             break
         if but is None or path != but.path:
             removed += sizes[path] if _evict(CollectionFolder(path)) else 0
-    if removed < over:
+    if removed < over and bytes_wanted:
         log.warning(
             "the indexes in use exceed WINNOW_INDEX_CACHE_MB by %d MB; raise it, or use fewer collections on this host",
             (over - removed) // MEGABYTE,

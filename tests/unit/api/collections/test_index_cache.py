@@ -53,7 +53,7 @@ def test_what_is_in_use_or_being_built_stays(layout: Layout, caplog: pytest.LogC
     """Even if that is too much, which is said."""
     opened = InUse(collection(layout, "first"))
     with folding(collection(layout, "second")):
-        assert make_room(layout, 0, bytes_max=0) == 1_000
+        assert make_room(layout, 1, bytes_max=0) == 1_000
     assert left(layout) == ["first", "second"]
     assert "WINNOW_INDEX_CACHE_MB" in caplog.text
     opened.close()

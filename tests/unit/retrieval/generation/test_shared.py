@@ -119,6 +119,8 @@ def test_a_changed_object_is_not_served(hosts: Hosts) -> None:
         hosts.fetch(hosts.two)
     assert current_name(hosts.two) is None
     assert list(hosts.two.generations.iterdir()) == []
+    assert hosts.fold(hosts.two).name == "g000002"  # so that no host depends on the one that has it
+    assert hosts.fetch(hosts.one) == "g000002"
 
 
 def test_of_two_builders_the_later_one_publishes_nothing(hosts: Hosts) -> None:
