@@ -151,10 +151,13 @@ class OpenCollections:
         if shared is None or current_name(folder) is not None:
             return
         lease, made_at = self.disk.lease(collection.tenant, collection.name), collection.created_at
+        using = InUse(folder)
         try:
             fetch_newest(folder, shared, made_at=made_at, lease=lease, wait_seconds=FETCH_SECONDS_MAX)
         except WinnowError as error:
             log.warning("collection %s: no index was fetched: %s", collection.name, error.message)
+        finally:
+            using.close()
 
     def _embedder_for(self, tenant: TenantName) -> Embedder:
         return self._embedder if self._queries is None else CachedQueries(self._embedder, self._queries, tenant=tenant)
