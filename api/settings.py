@@ -60,7 +60,7 @@ from winnow.retrieval.model.hub import ModelSource
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.webhook.allowed import HostRule, parse_rules
 
-Quantization = Literal["none", "fp8", "fp8-per-channel", "fp8-per-block"]
+Quantization = Literal["none", "fp8", "fp8-per-tensor", "fp8-per-channel", "fp8-per-block"]
 Front = Literal["winnow", "vllm"]
 LogFormat = Literal["text", "json"]
 
@@ -72,7 +72,7 @@ CHUNK_TOKENS_MIN: Final = 16  # tokens; below it a chunk is no longer a thought
 CHUNK_TOKENS_MAX: Final = 8_192  # tokens; the window of the large models
 DATA_DEFAULT: Final = Path("winnow-data")  # in the current folder: easy to see, easy to remove
 AUTO: Final = "auto"  # the recipe is chosen by size and memory
-QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8", "fp8-per-channel", "fp8-per-block")
+QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8", "fp8-per-tensor", "fp8-per-channel", "fp8-per-block")
 MODELS: Final = "Models"  # panels in a command's help
 INDEX: Final = "Index"
 CACHES: Final = "Caches"
@@ -174,7 +174,7 @@ class Settings:
     )
     quantization: Quantization = _setting(  # noqa: RUF009  it makes a field
         "none", one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or on an Ada or Hopper GPU "
-        "fp8 (a scale per matrix), fp8-per-channel or fp8-per-block.", "FORMAT", MODELS
+        "fp8 (a scale per row), fp8-per-tensor, fp8-per-channel or fp8-per-block.", "FORMAT", MODELS
     )
     candidates: int | None = _setting(
         None, whole(1, CANDIDATES_MAX), "Number of candidates to rerank, unless the search sets its own; by default "

@@ -28,12 +28,14 @@ from winnow.retrieval.errors import SettingInvalid
 FRONT: Final = Path(__file__).with_name("front") / "server.py"  # run by its path, in a Python without winnow
 SERVER: Final = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs; the CPU build lacks that command
 VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
-BATCHED_TOKENS: Final = 16_384  # behind our own front, if memory allows: 100 passages of 512 are 3 to 5 % faster
-BATCHED_TOKENS_BY_FRONT: Final = 65_536  # and where memory allows it, behind our own front 100 of 512: 3 to 5 % faster
+BATCHED_TOKENS: Final = 16_384  # 100 passages of 512 tokens take 3 % less time than at vLLM's default of 8,192
+BATCHED_TOKENS_BY_FRONT: Final = 32_768  # behind our own front, if memory allows: 3 % more documents of 16 requests
 BATCHED_TOKENS_ON_CPU: Final = 2_048  # vLLM's default there; startup runs one full step, which takes a while on a CPU
+_PER_CHANNEL: Final = "to eight bits while loading, with a scale per row; inputs one per token"
 ONLINE_QUANTIZATION: Final[dict[Quantization, tuple[str, str]]] = {  # vLLM's name, and what it does
-    "fp8": ("fp8", "to eight bits while loading, with a scale per matrix"),
-    "fp8-per-channel": ("fp8_per_channel", "to eight bits while loading, with a scale per row; inputs one per token"),
+    "fp8": ("fp8_per_channel", _PER_CHANNEL),  # as fast as a scale per matrix, and loses less (bench/RESULTS.md)
+    "fp8-per-tensor": ("fp8", "to eight bits while loading, with a scale per matrix"),
+    "fp8-per-channel": ("fp8_per_channel", _PER_CHANNEL),
     "fp8-per-block": ("fp8_per_block", "to eight bits while loading, with a scale per 128 x 128 weights"),
 }
 FP8_CAPABILITY: Final = (8, 9)  # Ada and Hopper multiply in fp8; older GPUs would only unpack it, slower than before

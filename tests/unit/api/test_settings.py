@@ -89,7 +89,7 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         (
             "quantization",
             "gguf",
-            "WINNOW_QUANTIZATION = 'gguf': it must be one of none, fp8, fp8-per-channel, fp8-per-block",
+            "WINNOW_QUANTIZATION = 'gguf': it must be one of none, fp8, fp8-per-tensor, fp8-per-channel, fp8-per-block",
         ),
         ("rerank_also", "a b a=http://h:1", "WINNOW_RERANK_ALSO = 'a b a=http://h:1': it names a twice"),
         (

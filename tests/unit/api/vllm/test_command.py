@@ -157,7 +157,12 @@ def test_memory_that_others_hold_is_not_planned_with() -> None:
 
 @pytest.mark.parametrize(
     ("quantization", "flag"),
-    [("fp8", "fp8"), ("fp8-per-channel", "fp8_per_channel"), ("fp8-per-block", "fp8_per_block")],
+    [
+        ("fp8", "fp8_per_channel"),
+        ("fp8-per-tensor", "fp8"),
+        ("fp8-per-channel", "fp8_per_channel"),
+        ("fp8-per-block", "fp8_per_block"),
+    ],
 )
 def test_fp8_is_refused_where_it_would_not_be_fast(quantization: Quantization, flag: str) -> None:
     """Ada and Hopper multiply in it; before them, and on a CPU, the operator is told."""
@@ -239,7 +244,7 @@ def test_our_own_front_takes_the_same_flags() -> None:
     (ours,) = commands(gpus(1, 80), RERANKER, wanted=Wanted(front="winnow"))
     assert ours.argv[:2] == (str(FRONT), "--model=Qwen/Qwen3-Reranker-4B")
     assert FRONT.is_file()
-    assert value_of(ours, "--max-num-batched-tokens") == "65536"
+    assert value_of(ours, "--max-num-batched-tokens") == "32768"
     steps = "--max-num-batched-tokens"
     assert [text for text in ours.arguments if not text.startswith(steps)] == [
         text for text in theirs.arguments if not text.startswith(steps)

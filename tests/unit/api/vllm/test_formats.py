@@ -105,7 +105,8 @@ def test_a_named_gpu_needs_neither_vllm_nor_a_model_here() -> None:
         "--gpu-capability", "9.0", "--tensor-parallel", "2", "--quantization", "fp8", "--json",
     )  # fmt: skip
     (said,) = json.loads(done.stdout)["commands"]
-    assert {"--quantization=fp8", "--tensor-parallel-size=2", f"--hf-overrides={RERANKER_HEAD}"} <= set(said["argv"])
+    asked = {"--quantization=fp8_per_channel", "--tensor-parallel-size=2", f"--hf-overrides={RERANKER_HEAD}"}
+    assert asked <= set(said["argv"])
     assert said["environment"]["CUDA_VISIBLE_DEVICES"] == "0,1"
     assert [f"{each['flag']}" for each in said["flags"]] == said["argv"][2:]
     assert all(each["reason"] for each in said["flags"])

@@ -17,8 +17,10 @@ ABSENT = (
     "vllm.engine.arg_utils",
     "vllm.exceptions",
     "vllm.inputs",
+    "vllm.platforms",
     "vllm.usage.usage_lib",
     "vllm.utils.argparse_utils",
+    "vllm.v1.core.sched.scheduler",
     "vllm.v1.engine.llm_engine",
     "vllm.v1.executor",
 )
