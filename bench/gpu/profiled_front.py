@@ -27,7 +27,7 @@ class Notes:
     """What the parts of the current step took, in ms."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / "steps.jsonl").open("a", encoding="utf-8")
+        self._steps = folder / "steps.jsonl"
         self._wanted = folder / "kernels"
         self._kernels = folder / "kernels.jsonl"
         self._began = 0.0
@@ -53,8 +53,7 @@ class Notes:
         if self.tokens or self.parts.get("update", 0.0) > 0.1:
             row = {"at": round(1e3 * began, 2), "ms": round(1e3 * (now - began), 2), "tokens": self.tokens}
             row |= {"inputs": self.inputs} | {name: round(ms, 2) for name, ms in self.parts.items()}
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
+            _add_line(self._steps, row)
         self.parts, self.tokens, self.inputs = {}, 0, 0
 
     def follow_wish(self) -> None:
@@ -85,8 +84,12 @@ class Notes:
                 gaps.append(round((start - end) / 1e3, 2))
             end = max(end, stop)
         row = {"seconds": round(seconds, 3), "busy_ms": round(busy / 1e3, 2), "gaps_ms": gaps}
-        with self._kernels.open("a", encoding="utf-8") as opened:
-            opened.write(json.dumps(row | {"kernels": dict(took.most_common(KERNELS_NAMED))}) + "\n")
+        _add_line(self._kernels, row | {"kernels": dict(took.most_common(KERNELS_NAMED))})
+
+
+def _add_line(file: Path, row: dict[str, Any]) -> None:
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(json.dumps(row) + "\n")
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         "api_key": "k", "cache_secret": "s", "model_source": "modelscope", "embed_query_prefix": "query: ",
         "embed_passage_prefix": "passage: ", "rerank_templates": "t.toml", "rerank_backend": "onnx:onnx/int8.onnx",
         "rewrite_url": "http://c:8003/v1", "rewrite_model": "chat", "rewrite_key": "k2", "rewrite_timeout_ms": "99",
-        "url": "https://search.example.com", "drain_seconds": "3", "stop_seconds": "4",
+        "url": "https://search.example.com", "drain_seconds": "3", "stop_seconds": "4", "index_cache_mb": "6",
     }  # fmt: skip
     assert set(values) == {row.name for row in rows()}
     from_environment = load({}, environment={row.variable: values[row.name] for row in rows()})

@@ -72,6 +72,7 @@ def test_a_variant_of_the_front_is_a_flag_or_a_launcher() -> None:
     """And a server without one runs as it is."""
     assert (flags_of(["front"]), launcher_of(["front"])) == ([], [])
     assert flags_of(["front", "blocks"]) == ["--shared-prefix", "blocks"]
+    assert flags_of(["front", "serial"]) == ["--no-overlap-steps"]
     name, sizes = flags_of(["graphs"])
     assert name == "--compilation-config"
     assert orjson.loads(sizes)["cudagraph_capture_sizes"][-2:] == [15_872, 16_384]
