@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from winnow import __version__
 from winnow.api.assemble import Services, closing_pools
 from winnow.api.collections.cleaning_up import CleaningUp
+from winnow.api.diagnostics.freed_memory import FreedMemory
 from winnow.api.diagnostics.readiness import Readiness, Spawned
 from winnow.api.http.description.openapi import describe
 from winnow.api.http.description.openapi_tools import describe_tools
@@ -203,6 +204,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             async with (
                 spawned.running(served) if spawned else contextlib.nullcontext(),
+                FreedMemory().running(),
                 app.state.page.running(),
                 app.state.mcp.running() if app.state.mcp else contextlib.nullcontext(),
             ):

@@ -28,7 +28,7 @@ RERANKED: Final = 30  # candidates
 RECALLED: Final = 100
 LOOKS: Final = 10  # measurements while it runs
 WARM_UP_SHARE: Final = 0.1
-PAUSE_SECONDS: Final = 3.0  # for what a request leaves to the background
+PAUSE_SECONDS: Final = 12.0  # for what a request leaves to the background; freed memory goes back every ten seconds
 MEGABYTE: Final = 1_000_000
 _SAMPLE: Final = re.compile(r'^winnow_(?:cache|index)_bytes\{(?:cache|part)="([^"]+)"\} (\S+)$', re.MULTILINE)
 
