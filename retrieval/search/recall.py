@@ -192,6 +192,7 @@ class Recall:
         if view is None or not view.is_quick:
             return await asyncio.to_thread(self._search_and_fetch_blocking, vectors, request)
         searched = self._search(view, vectors, request)
+        _require_time(request.deadline, "fetching texts")
         chunks = None
         if self._rows is not None:
             chunks = view.snapshot.chunks_at_hand(searched.found.numbers.tolist(), self._rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,35 @@ async def test_no_stage_starts_after_the_deadline(folder: CollectionFolder) -> N
     with pytest.raises(DeadlineExceeded, match="before recall"):
         await recall.find(RecallRequest(query="refund", width=3, deadline=deadline[0]))
     assert embedder.calls == 1
+
+
+class Passing(Deadline):
+    """Passes after so many looks at it."""
+
+    looks = 0
+
+    @property
+    def has_passed(self) -> bool:
+        Passing.looks -= 1
+        return Passing.looks < 0
+
+
+@pytest.mark.parametrize("rows", [None, RowCache(bytes_max=1_000_000)], ids=["in a thread", "at hand"])
+async def test_each_step_looks_at_the_deadline(folder: CollectionFolder, rows: RowCache | None) -> None:
+    """Whenever it passes, the next step is the one that is not begun."""
+    embedder = HashEmbedder()
+    view = IndexReader(folder=folder, store=await filled(embedder), identity=embedder.identity).view()
+    recall = Recall(embedder=embedder, searchable=FixedView(searcher=view), rows=rows)
+    refused = []
+    for looks in range(10):
+        Passing.looks = looks
+        try:
+            await recall.find(
+                RecallRequest(query="refund", width=3, mode=RecallMode.DENSE, deadline=Passing(at=math.inf))
+            )
+        except DeadlineExceeded as error:
+            refused.append(error.detail)
+    assert list(dict.fromkeys(refused)) == ["before embedding", "before recall", "before fetching texts"]
 
 
 class SilentEmbedder(HashEmbedder):
