@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -16,5 +17,5 @@ def size_of(path: Path) -> int:
 
 
 def bytes_below(path: Path) -> int:
-    """Return the size of all files in a folder; 0 if there is none."""
-    return sum(map(size_of, path.rglob("*")))
+    """Return the size of all files in a folder; 0 if there is none. One that is removed meanwhile is empty."""
+    return sum(size_of(Path(folder) / file) for folder, _, files in os.walk(path) for file in files)

@@ -84,7 +84,8 @@ class SharedGenerations:
         manifest = read_manifest(into)
         self._make_room(sum(facts.bytes for facts in manifest.files.values()))
         for file in manifest.files:
-            self._bucket.download(f"{source}/{file}", into / file)
+            if not self._bucket.download(f"{source}/{file}", into / file):
+                raise GenerationCorrupt(f"{file} of {publication.name} is missing in the bucket")
             DISK.sync(into / file)
         DISK.sync(into)
         return check_files(into)

@@ -17,7 +17,7 @@ from winnow.retrieval.errors import CollectionBusy
 from winnow.retrieval.files.durable import make_folder, remove, write_errors
 from winnow.retrieval.files.layout import CollectionFolder, Layout
 from winnow.retrieval.files.locks import folding, pointing
-from winnow.retrieval.generation.listing import bytes_in
+from winnow.retrieval.files.sizes import bytes_below
 
 MEGABYTE: Final = 1_000_000
 
@@ -28,6 +28,7 @@ class InUse:
     """Keeps the indexes of a collection in this host's cache until it is closed, or garbage."""
 
     def __init__(self, folder: CollectionFolder) -> None:
+        self._handle = -1
         make_folder(folder.path)
         with write_errors(folder.in_use):
             self._handle = os.open(folder.in_use, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -47,7 +48,7 @@ def make_room(layout: Layout, bytes_wanted: int, *, bytes_max: int, but: Collect
 
     Those of `but` stay.
     """
-    sizes = {folder.path: bytes_in(folder.generations) for folder in _cached(layout)}
+    sizes = {folder.path: bytes_below(folder.generations) for folder in _cached(layout)}
     over = sum(sizes.values()) + bytes_wanted - bytes_max
     removed = 0
     for path in sorted(sizes, key=lambda each: _used_at(CollectionFolder(each))):
@@ -77,7 +78,10 @@ def _used_at(folder: CollectionFolder) -> float:
 
 def _evict(folder: CollectionFolder) -> bool:
     """Remove all indexes of a collection; return whether it was possible: nothing on this host uses or builds any."""
-    handle = os.open(folder.in_use, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        handle = os.open(folder.in_use, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except FileNotFoundError:  # the collection was removed just now
+        return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with folding(folder), pointing(folder):

@@ -97,13 +97,22 @@ class Bucket:
         with write_errors(path), self._translate_errors(f"{name} cannot be written"):
             self._client.upload_file(str(path), self.root.bucket, self._key(name))
 
-    def download(self, name: str, path: Path) -> None:
-        """Write the content of an object to a file, which is not synced. Raises `WriteFailed`."""
+    def download(self, name: str, path: Path) -> bool:
+        """Write the content of an object to a file, which is not synced; return whether there is such an object.
+
+        Raises `WriteFailed`.
+        """
         with self._translate_errors(f"{name} cannot be read"):
-            body = self._client.get_object(Bucket=self.root.bucket, Key=self._key(name))["Body"]
+            try:
+                body = self._client.get_object(Bucket=self.root.bucket, Key=self._key(name))["Body"]
+            except self._refusal as error:
+                if _code_of(error) in _MISSING:
+                    return False
+                raise
             with write_errors(path), path.open("wb") as file:
                 for block in body.iter_chunks(BLOCK_BYTES):
                     file.write(block)
+            return True
 
     def listed(self, folder: str) -> Iterator[Listed]:
         """Yield the objects whose names begin with `folder`/, in order of their names."""

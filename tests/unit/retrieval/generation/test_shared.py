@@ -123,6 +123,14 @@ def test_a_changed_object_is_not_served(hosts: Hosts) -> None:
     assert hosts.fetch(hosts.one) == "g000002"
 
 
+def test_a_missing_object_is_built_over(hosts: Hosts) -> None:
+    hosts.fold(hosts.one)
+    hosts.bucket.remove([name for name in hosts.objects() if name.endswith("/numbers.i64")])
+    with pytest.raises(GenerationCorrupt, match="missing in the bucket"):
+        hosts.fetch(hosts.two)
+    assert hosts.fold(hosts.two).name == hosts.fetch(hosts.one) == "g000002"
+
+
 def test_of_two_builders_the_later_one_publishes_nothing(hosts: Hosts) -> None:
     """Its own pointer stays as well; it fetches what the other built."""
     late = Overtaken(hosts.bucket, "docs", make_room=lambda _: None)
