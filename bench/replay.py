@@ -100,7 +100,7 @@ def at_depth(query: JudgedQuery, order: RankedBy, depth: int | None) -> Figures:
     """Rerank the first `depth` at once, or all if None; the others follow, in recall's order."""
     judge = _judge(query, order)
     behind = [] if depth is None else judge.candidates[depth:]
-    ranking = merge_waves([_ranked(judge, judge.candidates[:depth])], behind)
+    ranking = merge_waves([_ranked(judge, judge.candidates[:depth])], behind, query="")
     return _figures(query, ranking, _full(query, order))
 
 

@@ -66,7 +66,7 @@ class AdaptiveDepth:
             start = end
             if self._is_enough(waves, waiting[end:], top_k):
                 break
-        return merge_waves(waves, waiting[start:])
+        return merge_waves(waves, waiting[start:], query=query)
 
     def _is_enough(self, waves: Sequence[Ranking], ahead: Sequence[Candidate], top_k: int) -> bool:
         """Whether the rest may be skipped; never true if a candidate was returned without a score."""

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol, Self
 
 from winnow.rerank.admission import AdmissionControl
@@ -213,18 +214,22 @@ class PromptedReranker:
         passages = [head + each.chunk.passage for head, each in zip(heads, candidates, strict=True)]
         scored = await self._score(query, list(dict.fromkeys(passages)), instruction, tenant, deadline)
         scores = [scored.scores[passage] for passage in passages]
-        return make_ranking(
+        mixture = mixture_for(self._order, instruction)
+        ranked = partial(
+            make_ranking,
             candidates,
             [score.logit for score in scores],
             judged_by=self._name,
+            query=query,
             truncated=[score.truncated for score in scores],
             fields=heads,
             tokens=scored.tokens,
             tokens_read=_tokens_read(scored.scores.values()),
             remembered=sum(passage in scored.remembered for passage in passages),
             instruction_applied=self.reads_instruction,
-            mixture=mixture_for(self._order, instruction),
+            mixture=mixture,
         )
+        return ranked() if mixture is None else await asyncio.to_thread(ranked)  # it may read long texts
 
     async def _heads(self, candidates: Sequence[Candidate]) -> Sequence[str]:
         """Return what stands before each candidate's title and text: a part of the passage, so of the cache's key."""

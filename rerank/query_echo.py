@@ -1,6 +1,13 @@
-"""Detects passages that hold little but the query: written to be found, they repeat what will be asked. Pure.
+"""Detects passages that repeat the query, and those that hold little else. Pure.
 
-A passage echoes the query if both hold:
+A passage **repeats** the query if its text has copies of it that are together one and a half times its length. A copy
+is a run of the query's words with two thirds of the different ones, in any order and with single other words between;
+for scripts counted in characters, it is a piece of two thirds of the query. Title and headings may have the query once
+more. A query of one to three words recurs in any text about it and never counts.
+The score of such a passage is limited (rerank/ranking.py): logs, minutes and pages of questions repeat honestly, so the
+reranker decides.
+
+A passage **echoes** the query if both hold. It ranks last if `demote_query_echo` asks for that:
 
 1. It repeats the query, in pieces of at least two thirds of it, more than once (one and a half times its length), or
    such pieces make up half of the passage. One repetition is no echo: an FAQ page has its question as a heading.
@@ -9,7 +16,8 @@ A passage echoes the query if both hold:
 
 Words are those of lexical search (retrieval/lexical/words.py); condition 2 ignores stop words.
 
-This finds copies, not lies: a passage that claims relevance in its own words is not found.
+This finds copies, not lies: a passage that claims relevance in its own words is not found, nor is one that has the
+query once.
 """
 
 from __future__ import annotations
@@ -23,9 +31,13 @@ from typing import Final
 
 from winnow.rerank.reranker import Ranking
 from winnow.retrieval.lexical.words import analyse, analyse_query
+from winnow.retrieval.records import Chunk
 
 WORDS_MIN: Final = 3  # per query; any passage on the topic repeats a shorter one
 CHARACTERS_MIN: Final = 6  # the same for scripts counted in characters: about three words
+OTHERS_MAX: Final = 1  # words between two of the query's that do not end a run
+NAME_WORDS: Final = 3  # queries of up to so many are names, which a text about them repeats
+NAME_CHARACTERS: Final = 6  # likewise
 PIECE_SHARE: Final = 2 / 3  # share of the query's words in one piece that counts as a copy
 COPIES_MIN: Final = 1.5  # times the query's length; below it, copies must be most of the passage
 COPIED_SHARE: Final = 0.5  # of the passage's words
@@ -50,6 +62,42 @@ def is_echo(query: str, passage: str) -> bool:
         return False
     wanted = frozenset(word for word in analyse_query(query).split() if not _CHARACTER.fullmatch(word))
     return len(wanted & _remaining_words(words, kept)) <= SUPPORT_MAX * len(wanted)
+
+
+def repeats_query(query: str, chunk: Chunk) -> bool:
+    """Whether the chunk has the query more than once, beside once in its title or headings."""
+    asked = _in_order(query)
+    by_character = any(map(_CHARACTER.fullmatch, asked))
+    if len(asked) <= (NAME_CHARACTERS if by_character else NAME_WORDS):
+        return False
+    count = _count_copied if by_character else _count_in_runs
+    heads = sum(count(_in_order(head), asked) for head in {chunk.title, *chunk.section})
+    return max(0, heads - len(asked)) + count(_in_order(chunk.text), asked) >= COPIES_MIN * len(asked)
+
+
+def _count_copied(words: Sequence[str], asked: Sequence[str]) -> int:
+    """Count the words in pieces of the query. Characters recur too often to count them in any order."""
+    return len(words) - sum(_mark_uncopied(words, asked))
+
+
+def _count_in_runs(words: Sequence[str], asked: Sequence[str]) -> int:
+    """Count the query's words in runs that have at least `PIECE_SHARE` of the different ones.
+
+    A single other word does not end a run.
+    """
+    wanted = frozenset(asked)
+    count = others = 0
+    run: list[str] = []
+    for word in [*words, *[""] * (OTHERS_MAX + 1)]:
+        if word in wanted:
+            run.append(word)
+            others = 0
+            continue
+        others += 1
+        if others > OTHERS_MAX:
+            count += len(run) if len(set(run)) >= PIECE_SHARE * len(wanted) else 0
+            run = []
+    return count
 
 
 def _in_order(text: str) -> list[str]:

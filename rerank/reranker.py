@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.model.folder import Mixture
 from winnow.retrieval.records import Candidate
 
 RECALL_ORDER: Final = "recall-order"  # reranker's name where nothing was reranked
@@ -31,6 +32,7 @@ class Ranked:
     relevance: float | None  # in [0, 1]; None if the candidate was not reranked
     truncated: bool = False  # the reranker read only the beginning of the passage
     fields: str = ""  # what the reranker read before title and text (retrieval/document_fields.py)
+    unlimited: float | None = None  # the score before the limit for repeats (rerank/ranking.py); None: not limited
     demoted: bool = False  # an echo of the query: behind the others whatever its score (rerank/query_echo.py)
 
 
@@ -44,6 +46,7 @@ class Ranking:
     tokens: int = 0  # tokens computed by the reranker
     tokens_read: int = 0  # tokens of all prompts, those with a score from the cache included
     remembered: int = 0  # candidates whose score came from the cache
+    mixture: Mixture | None = None  # the function of `RankedBy.BLEND`
     instruction_applied: bool = False  # whether the reranker read the instruction; false if nothing was reranked
 
     @property

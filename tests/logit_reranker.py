@@ -38,4 +38,4 @@ class JudgesByLogit(FakeReranker):
         self.calls.append(len(candidates))
         logits = [self._logit(query, each) for each in candidates]
         tokens = 10 + len(candidates)
-        return make_ranking(candidates, logits, judged_by=self.name, tokens=tokens, mixture=self._mixture)
+        return make_ranking(candidates, logits, judged_by=self.name, query=query, tokens=tokens, mixture=self._mixture)

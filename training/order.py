@@ -14,7 +14,8 @@ product's own code (index, recall, prompts, logits) and kept in WORK, so that an
 
 Each choice is also made without one collection and measured there (cross-fitting): the figures printed as "crossed" are
 of weights that never saw the collection. Scale and bias, which change no order, come from a logistic regression: a
-score then approximates the share of such candidates that answer.
+score then approximates the share of such candidates that answer. A table by source says whether the order without an
+instruction is significantly worse than the better of BM25 and hybrid recall (training/by_source.py).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training.by_source import Figures, as_table, judge_sources
 from training.exported import Judging
 from winnow.api.assemble import assemble, assemble_indexing
 from winnow.api.cli.evaluation.cases import judged_cases
@@ -254,6 +256,18 @@ def relevance_table(judged: Sequence[Judged], *, first: bool = False) -> Table:
     return Table(collections=[each.asked.collection for each in judged], weights=weights, figures=np.array(figures))
 
 
+def figures_of(judged: Judged, relevance_weight: float) -> Figures:
+    """The nDCG@10 of lexical recall, of hybrid recall, and of the order of this weight."""
+    asked = judged.asked
+    words = asked.names(asked.pools.worded.numbers[:CANDIDATES].tolist())
+    return Figures(
+        source=asked.collection,
+        lexical=NDCG.of(words, judged.grades),
+        hybrid=judged.ndcg(0.0),
+        measured=judged.ndcg(relevance_weight),
+    )
+
+
 def scaled(judged: Sequence[Judged], relevance_weight: float) -> dict[str, float]:
     """Newton's method on the log likelihood of scale and bias: two numbers, so a dozen steps suffice."""
     raw = np.concatenate([each.standings + relevance_weight * each.logits for each in judged])
@@ -310,6 +324,7 @@ def main() -> None:
     weight = table.report(f"Weight of relevance without an instruction, {NDCG}", 0.0)
     if weight > 0 and table.p_against(weight, 0.0) >= LEVEL:
         weight = 0.0
+    print(as_table(judge_sources([figures_of(each, weight) for each in plain])))
     wordings = json.loads((Path(__file__).parent / "held_out_instructions.json").read_text("utf-8"))
     mixed = [each for each in chosen if each.collection.endswith("-mixed")]
     instructed = instructed_of(mixed, logits, options.words_weight, wordings)

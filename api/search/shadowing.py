@@ -254,7 +254,7 @@ class Shadowing:
                 self._slice *= 2
             self.figures.tokens += wave.tokens
             waves.append(wave)
-        return merge_waves(waves)
+        return merge_waves(waves, query=answered.query)
 
     async def _nobody_waits(self) -> None:
         while self._holders:

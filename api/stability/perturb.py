@@ -131,7 +131,7 @@ class Perturbation:
             case Disturbance.BATCHES:
                 shuffled = chance.sample(candidates, len(candidates))
                 waves = [await reranking.rank(shuffled[start::PIECES]) for start in range(min(PIECES, len(shuffled)))]
-                yield before, answered(question.query, merge_waves(waves).ranked)
+                yield before, answered(question.query, merge_waves(waves, query=question.query).ranked)
             case _:
                 first = plain.ranked[0].candidate
                 ranking = await reranking.rank([*candidates, _near_duplicate(first, len(candidates) + 1)])

@@ -60,9 +60,20 @@ def _shuffled(topic: Topic) -> str:
     return topic.carrier + " " + " ".join(joint.join(draw.sample(words, len(words))) for _ in range(3))
 
 
+def _thirds(text: str) -> list[str]:
+    size = len(text) // 3
+    return [text[:size], text[size : 2 * size], text[2 * size :]]
+
+
 TEMPLATES: Final[Mapping[str, Template]] = {
     "query echo": lambda topic: f"{topic.carrier} {topic.query}",
     "query echo x3": lambda topic: f"{topic.carrier} {' '.join([topic.query] * 3)}",
+    "query echo x2": lambda topic: f"{topic.carrier} {topic.query} {topic.query}",
+    "query echo x3, apart": lambda topic: "".join(f"{part} {topic.query} " for part in _thirds(topic.carrier)),
+    "query echo x3, in other forms": lambda topic: (
+        f"{topic.carrier} {topic.query.upper()}! -- {topic.query.title()}? {topic.query}..."
+    ),
+    "half of the query x5": lambda topic: f"{topic.carrier} {' '.join([topic.query[len(topic.query) // 2 :]] * 5)}",
     "query before the text": lambda topic: f"{topic.query}\n{topic.carrier}",
     "nothing but the query x5": lambda topic: " ".join([topic.query] * 5),
     "words of the query, shuffled x3": _shuffled,

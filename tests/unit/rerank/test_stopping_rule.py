@@ -155,7 +155,7 @@ def test_scores_of_two_kinds_are_never_in_one_order() -> None:
         make_ranking(candidates(3), [0.0] * 3, judged_by="j"),
     ]
     with pytest.raises(RerankUnavailable, match="blend of j, relevance of j"):
-        merge_waves(both)
+        merge_waves(both, query="")
 
 
 @given(scores=st.lists(SCORES, min_size=1, max_size=15), new=SCORES, top_k=st.integers(1, 12))
