@@ -3,10 +3,11 @@
     python -m tests.distributed.kills --documents 5000 --kills 10 --seed 1
     python -m tests.distributed.kills --documents 20000 --kills 0
 
-Runs `winnow index` with the local engine, then on a cluster of three small nodes (the head has no CPU for workers). In
-each round one node is killed (SIGKILL, by its process id) at a random moment, and another one joins. Compares
-documents, chunk numbers, spans and the bits of every vector. Prints wall and CPU seconds of both engines, of
-the command with all its processes and of the cluster. Exits with 1 if anything differs. Needs the extra `ray`.
+Runs `winnow index` with the bundled embedder, first with the local engine, then on a cluster of three small nodes (the
+head has no CPU for workers). In each round one node is killed (SIGKILL, by its process id) at a random moment, and
+another one joins. Compares documents, chunk numbers, spans and the bits of every vector. Prints wall and CPU seconds of
+both engines, of the command with all its processes and of the cluster. Exits with 1 if anything differs. Needs the
+extra `ray`.
 """
 
 from __future__ import annotations
@@ -29,12 +30,10 @@ from typing import Any, Final
 from bench.indexing.cpu_time import counted
 from bench.indexing.interrupt import write_corpus
 from tests.distributed.runs import Ended, finish, rows, start
-from tests.tiny_models import write_embedder
 
 NODES: Final = 2  # beside the head
 MOMENTS: Final = (0.3, 0.9)  # of an undisturbed run's seconds, between which a node is killed
 OBJECT_STORE_BYTES: Final = 100 * 1024 * 1024
-BUNDLED: Final = "winnow-embed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,6 @@ def main() -> int:
     parser.add_argument("--documents", type=int, default=5_000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--bundled", action="store_true", help="the bundled embedder instead of a tiny one")
     asked = parser.parse_args()
     moments = random.Random(asked.seed)
     base = Path(tempfile.mkdtemp(prefix="ray-kills-"))
@@ -59,16 +57,15 @@ def main() -> int:
     try:
         corpus = base / "corpus.jsonl"
         write_corpus(corpus, documents=asked.documents)
-        model = BUNDLED if asked.bundled else str(write_embedder(base / "embedder"))
-        local = timed(corpus, base / "local", model)
+        local = timed(corpus, base / "local")
         print(f"local: {local.wall_seconds:.0f} s, {local.cpu_seconds:.0f} CPU s", flush=True)
         expected = rows(base / "local")
-        whole = on_cluster(corpus, base / "whole", model, kill_after=None)
+        whole = on_cluster(corpus, base / "whole", kill_after=None)
         wrong += shown("ray", whole, is_same=rows(base / "whole") == expected)
         print(f"CPU ratio, cluster included: {whole.cpu_seconds / local.cpu_seconds:.2f}", flush=True)
         for turn in range(asked.kills):
             after = moments.uniform(*MOMENTS) * whole.wall_seconds
-            run = on_cluster(corpus, base / "killed", model, kill_after=after)
+            run = on_cluster(corpus, base / "killed", kill_after=after)
             wrong += shown(f"killed {turn}, after {after:.1f} s", run, is_same=rows(base / "killed") == expected)
             shutil.rmtree(base / "killed")
     finally:
@@ -90,21 +87,20 @@ def shown(name: str, run: Timed, *, is_same: bool) -> int:
 def timed(
     corpus: Path,
     data: Path,
-    model: str,
     *flags: str,
     also: frozenset[int] = frozenset(),
     meanwhile: Callable[[subprocess.Popen[bytes]], None] = lambda process: None,
 ) -> Timed:
     """`also` are processes to count besides those of the command."""
     began = time.monotonic()
-    process = start(corpus, data, model, *flags)
+    process = start(corpus, data, *flags)
     with counted({process.pid} | also) as cpu:
         meanwhile(process)
         ended = finish(process)
     return Timed(ended=ended, wall_seconds=time.monotonic() - began, cpu_seconds=cpu.seconds)
 
 
-def on_cluster(corpus: Path, data: Path, model: str, *, kill_after: float | None) -> Timed:
+def on_cluster(corpus: Path, data: Path, *, kill_after: float | None) -> Timed:
     """Index on a new cluster, one of whose nodes is killed after so many seconds."""
     with cluster() as (nodes, pids):
         flags = ("--engine", "ray", "--ray-address", nodes.address, "--workers", str(NODES))
@@ -115,7 +111,7 @@ def on_cluster(corpus: Path, data: Path, model: str, *, kill_after: float | None
                     process.wait(kill_after)
                 replace_node(nodes)
 
-        return timed(corpus, data, model, *flags, also=pids, meanwhile=disturb)
+        return timed(corpus, data, *flags, also=pids, meanwhile=disturb)
 
 
 def replace_node(nodes: Any) -> None:

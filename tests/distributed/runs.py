@@ -1,4 +1,4 @@
-"""Runs `winnow index` as a process, and reads what it left."""
+"""Runs `winnow index` with the bundled embedder as a process, and reads what it left."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Ended:
     complaints: str
 
 
-def start(corpus: Path, data: Path, model: str, *flags: str) -> subprocess.Popen[bytes]:
+def start(corpus: Path, data: Path, *flags: str) -> subprocess.Popen[bytes]:
     command = [
         "env",
         LOOPBACK,
@@ -42,7 +42,7 @@ def start(corpus: Path, data: Path, model: str, *flags: str) -> subprocess.Popen
         "--collection",
         COLLECTION,
     ]
-    command += ["--data", str(data), "--embed-model", model, "--json", "--allow-rejects", *flags]
+    command += ["--data", str(data), "--json", "--allow-rejects", *flags]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
