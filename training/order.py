@@ -15,7 +15,7 @@ product's own code (index, recall, prompts, logits) and kept in WORK, so that an
 Each choice is also made without one collection and measured there (cross-fitting): the figures printed as "crossed" are
 of weights that never saw the collection. Scale and bias, which change no order, come from a logistic regression: a
 score then approximates the share of such candidates that answer. A table by source says whether the order without an
-instruction is significantly worse than the better of BM25 and hybrid recall (training/by_source.py).
+instruction is significantly worse than the better of BM25 and hybrid recall (training/figures/by_source.py).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.by_source import Figures, as_table, judge_sources
 from training.exported import Judging
+from training.figures.by_source import Figures, as_table, judge_sources
 from winnow.api.assemble import assemble, assemble_indexing
 from winnow.api.cli.evaluation.cases import judged_cases
 from winnow.api.settings import load

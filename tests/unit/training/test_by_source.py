@@ -1,11 +1,11 @@
-"""training/by_source.py: an order is compared with the better of BM25 and hybrid recall, within each source."""
+"""training/figures/by_source.py: an order is compared with the better of BM25 and hybrid recall, within each source."""
 
 from __future__ import annotations
 
 import random
 from statistics import fmean
 
-from training.by_source import Figures, as_table, judge_sources
+from training.figures.by_source import Figures, as_table, judge_sources
 from winnow.retrieval.significance import compare, holm
 
 

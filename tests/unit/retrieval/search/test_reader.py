@@ -91,9 +91,7 @@ def test_a_view_is_never_older_than_a_second(folder: CollectionFolder) -> None:
     assert seen[0].snapshot.counts()[0] == 2
 
 
-def test_a_view_at_hand_is_the_newest_one_and_never_old(
-    folder: CollectionFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_view_at_hand_is_the_newest_and_never_old(folder: CollectionFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is None before the first view, while a look at the disk is due, and for a collection with nothing in it."""
     monkeypatch.setattr(reader_module, "REFRESH_SECONDS", 60.0)
     store = MemoryStore()
@@ -101,12 +99,9 @@ def test_a_view_at_hand_is_the_newest_one_and_never_old(
     assert reader.view_at_hand() is None
     reader.follow()
     assert reader.view_at_hand() is None
-    store.replace([written("a", "1", pieces=2)])
-    view = reader.follow()
-    assert reader.view_at_hand() is view
-    store.replace([written("b", "2")])
-    assert reader.follow() is not view
-    assert reader.view_at_hand() is reader.newest
+    for name in "ab":
+        store.replace([written(name, "1")])
+        assert reader.follow() is reader.view_at_hand() is reader.newest
     monkeypatch.setattr(reader_module, "REFRESH_SECONDS", 0.0)
     assert reader.view_at_hand() is None
 

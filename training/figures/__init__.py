@@ -1,0 +1,1 @@
+"""What measured orders are worth."""
