@@ -20,7 +20,10 @@ Text = tuple[str, str, str, str, str]  # source, language, kind, text, title
 _ENGLISH = re.compile(r"[A-Za-z][A-Za-z-]{3,}")
 _HAN = re.compile(r"^[\u4e00-\u9fff]{2,6}$")
 RARE = (3, 400)  # passages of a source that have a shared word
-PHRASE_WORDS_MAX = 3
+PHRASE_WORDS = {1: 5, 2: 5, 3: 4, 4: 2, 6: 1, 9: 1}  # how many words name a topic, and how often
+TITLE_SHARE, TWO_SHARE, MARKED_SHARE = 0.2, 0.12, 0.15  # named by the passage's title; by two phrases; in quotes
+_AND = {"en": [" and ", " or ", ", ", " as well as ", " and also "], "zh": ["和", "、", "以及", "或者", "与"]}
+_MARKS = ['"{}"', "'{}'", "“{}”", "「{}」", "《{}》", "[{}]", "*{}*", "<{}>"]
 FRAMED_SHARE = 0.08  # of the pairs: instructions of wordings.py
 
 
@@ -56,11 +59,27 @@ def phrase(own: Sequence[str], other: set[str], counts: dict[str, int], text: Te
         return None
     place = min(rng.sample(places, min(3, len(places))), key=lambda i: counts[own[i].lower()])
     shown = f"{text[4]} {text[3]}"[:700]
-    for length in range(rng.randint(1, PHRASE_WORDS_MAX), 0, -1):
+    for length in range(rng.choices(list(PHRASE_WORDS), list(PHRASE_WORDS.values()))[0], 0, -1):
         joined = (" " if text[1] == "en" else "").join(own[place : place + length])
         if joined in shown:
             return joined
     return None
+
+
+def topic(own: Sequence[str], other: set[str], counts: dict[str, int], text: Text, rng: random.Random) -> str | None:
+    """What an instruction calls the passage: a phrase of it, two, or its title, sometimes in quotes."""
+    said = phrase(own, other, counts, text, rng)
+    title = text[4].strip()
+    tells = 2 <= len(title) <= 70 and any(word in title and word.lower() not in other for word in own)
+    if tells and rng.random() < TITLE_SHARE:
+        said = title
+    elif said is not None and rng.random() < TWO_SHARE:
+        more = phrase(own, other, counts, text, rng)
+        if more is not None and more not in said and said not in more:
+            said = rng.choice(_AND[text[1]]).join((said, more))
+    if said is not None and rng.random() < MARKED_SHARE:
+        return rng.choice(_MARKS).format(said)
+    return said
 
 
 def instructed(one: str, two: str, rng: random.Random, *, held: bool) -> tuple[str, str]:
@@ -102,8 +121,8 @@ def find(texts: Sequence[Text], rows: Sequence[int], tokenizer: str, *, count: i
         first, second = rng.sample(found, 2)
         own, other = said[first], said[second]
         ours, theirs = lowered[first], lowered[second]
-        one = phrase(own, theirs, counts, texts[first], rng)
-        two = phrase(other, ours, counts, texts[second], rng)
+        one = topic(own, theirs, counts, texts[first], rng)
+        two = topic(other, ours, counts, texts[second], rng)
         if one is None or two is None or word in one.lower() or word in two.lower():
             continue
         both = sorted((w for w in ours & theirs if w != word), key=lambda w: counts[w])[: rng.randint(0, 3)]

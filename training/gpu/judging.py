@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from training.bag import Bag
-from training.gpu.network import DEVICE, ON_GPU, Network, from_qwen
+from training.gpu.network import DEVICE, ON_GPU, Network, read_weights
 from training.gpu.pieces import instructed
 from training.gpu.reranker import autocast
 from training.gpu.tokens import BEFORE_DOCUMENT
@@ -33,22 +31,11 @@ class Judge:
 
     @classmethod
     def load(cls, path: Path, tokenizer: Path) -> Judge:
-        read = torch.load(path, map_location="cpu")
-        network = Network(read["shape"], compiled=False, flexible=False)
-        network.load_state_dict({name: value.float() for name, value in read["weights"].items()})
-        return cls(network.to(DEVICE).eval(), Tokenizer.from_file(str(tokenizer)))
-
-    @classmethod
-    def of_folder(cls, folder: Path) -> Judge:
-        """Load an exported reranker."""
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        shape = {"hidden": config["hidden_size"], "inner": config["intermediate_size"],
-                 "heads": config["num_attention_heads"], "kv": config["num_key_value_heads"],
-                 "layers": config["num_hidden_layers"], "theta": int(config["rope_theta"])}  # fmt: skip
+        """A reranker.pt, or an exported reranker's folder."""
+        shape, weights = read_weights(path)
         network = Network(shape, compiled=False, flexible=False)
-        read = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
-        network.load_state_dict(from_qwen(read))
-        return cls(network.to(DEVICE).eval(), Tokenizer.from_file(str(folder / "tokenizer.json")))
+        network.load_state_dict({name: value.float() for name, value in weights.items()})
+        return cls(network.to(DEVICE).eval(), Tokenizer.from_file(str(tokenizer)))
 
     def ids(self, text: str) -> list[int]:
         found: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids

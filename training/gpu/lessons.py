@@ -25,6 +25,7 @@ POOL = 30_000
 MINED_POOL = 36_000
 QUESTIONS_MIN = 150
 CROPS_OF_SOURCE_MAX = 30_000
+COMPARED_QUESTIONS, COMPARED_PASSAGES, COMPARED_SHARE = 160_000, 120_000, 0.3
 KIND_POOL, KIND_PAIRS_MIN, KIND_PAIRS_MAX = 12_000, 100, 1_000
 TEXT_CHARACTERS = {"en": 1_000, "zh": 420}
 
@@ -196,6 +197,28 @@ class Lessons:
                 best = near.float().topk(min(KIND_PAIRS_MAX, max(KIND_PAIRS_MIN, len(near) // 12), len(near))).indices
                 found.append(((kinds[one], kinds[two]), torch.stack([rows[one][best], rows[two][place[best]]], 1)))
         return found
+
+    @torch.no_grad()
+    def comparable(self, *, chinese: bool) -> Tensor:
+        """(n, 2): questions of a passage in this language, and the passage of the other language nearest to both.
+
+        By E5, less what it finds near everything; the nearer part of those that were compared.
+        """
+        count = self.store.counts["passage"]
+        usable = ~self.is_held & ~self.is_code & (self.store.length[:count] > 14)
+        own = usable[self.query_passage] & (self.is_chinese[self.query_passage] == chinese) & ~self.query_held
+        asked, pool = torch.where(own)[0], torch.where(usable & (self.is_chinese != chinese))[0]
+        asked = asked[torch.randperm(len(asked), device=DEVICE)[:COMPARED_QUESTIONS]]
+        pool = pool[torch.randperm(len(pool), device=DEVICE)[:COMPARED_PASSAGES]]
+        if not len(asked) or not len(pool):
+            return torch.zeros(0, 2, dtype=torch.long, device=DEVICE)
+        meant = (self.questions[asked].float() + self.passages[self.query_passage[asked]].float()).to(DTYPE)
+        offered = self.passages[pool]
+        usual = (meant[:2_000] @ offered.T).float().mean(0)
+        found = [((some @ offered.T).float() - usual).max(1) for some in meant.split(2_048)]
+        worth, place = torch.cat([one.values for one in found]), torch.cat([one.indices for one in found])
+        best = worth.topk(max(1, int(len(asked) * COMPARED_SHARE))).indices
+        return torch.stack([asked[best], pool[place[best]]], 1)
 
     def near(self, rows: Tensor, count: int) -> Tensor:
         places = torch.randperm(NEIGHBOURS, device=DEVICE)[:count]

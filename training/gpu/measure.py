@@ -215,7 +215,7 @@ def main() -> None:
         bags["old"] = Bag(seed=1).to(DEVICE)
         end = tokenizer.token_to_id("<|endoftext|>")
         read_back(bags["old"], options.models / "winnow-embed" / "model.safetensors", end)
-        before = Judge.of_folder(options.models / "winnow-rerank")
+        before = Judge.load(options.models / "winnow-rerank", TOKENIZER[0])
     path = options.out / "reranker.pt"
     judge = Judge.load(path, TOKENIZER[0]) if path.exists() else None
     found = [shared(folder, options.queries) for folder in sorted(options.collections.iterdir())]

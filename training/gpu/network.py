@@ -7,11 +7,14 @@ document is scored as if it were alone after that head. Compared with one row pe
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
@@ -176,6 +179,18 @@ def as_qwen(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_qwen(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Undo `as_qwen`."""
     return {name.removeprefix("model.").replace("self_attn.", "").replace("mlp.", ""): t for name, t in named.items()}
+
+
+def read_weights(path: Path) -> tuple[Shape, dict[str, Tensor]]:
+    """Shape and weights of a reranker.pt, or of an exported reranker's folder, on the CPU."""
+    if not path.is_dir():
+        read = torch.load(path, map_location="cpu")
+        return read["shape"], read["weights"]
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    names = {"hidden": "hidden_size", "inner": "intermediate_size", "heads": "num_attention_heads",
+             "kv": "num_key_value_heads", "layers": "num_hidden_layers", "theta": "rope_theta"}  # fmt: skip
+    shape = {name: int(config[told]) for name, told in names.items()}
+    return shape, from_qwen(load_file(path / "model.safetensors"))
 
 
 @torch.no_grad()

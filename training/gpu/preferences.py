@@ -15,7 +15,7 @@ from torch import Tensor
 from training.gpu import pieces, wordings
 from training.gpu.lessons import Lessons
 from training.gpu.network import DEVICE
-from training.gpu.relevance import HEAD_PARTS, crop, nothing, padded, where
+from training.gpu.relevance import HEAD_PARTS, crop, kept, nothing, padded, where
 from training.gpu.store import Span, draw
 
 DOCUMENTS = 4
@@ -23,8 +23,11 @@ FIELDS = 3
 TEXT_TOKENS_MAX = 170
 NEUTRAL_SHARE = 0.14
 SHARED_TOKENS, SHARED_WORDS = 160, 4
-ASKED_SHARE, ASKED_MIN = 0.85, 200  # of language lists: a real question instead of a piece of the passage
-KINDS = {"language": 0.3, "code": 0.19, "date": 0.1, "source": 0.08, "number": 0.1, "exclusion": 0.16, "kind": 0.07}
+# Of language lists: a real question and a passage with its translation, or with one of the other language that is
+# about the same. The others have a piece of the passage for a question.
+ASKED_SHARE, COMPARABLE_SHARE, ASKED_MIN = 0.7, 0.35, 200
+WHOLE_SHARE, BEGUN_SHARE, MIXED_SHARE = 0.3, 0.15, 0.25  # of real questions: unchanged; begun late; words of both
+KINDS = {"language": 0.28, "code": 0.2, "date": 0.06, "source": 0.06, "number": 0.12, "exclusion": 0.22, "kind": 0.06}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,8 @@ def alternating(one: Span, other: Span) -> Span:
 
 
 class PreferenceLists:
-    def __init__(self, lessons: Lessons, rng: random.Random) -> None:
+    def __init__(self, lessons: Lessons, rng: random.Random, *, part: tuple[int, int] = (0, 1)) -> None:
+        """`part` (k, n): of twins in two languages and what is asked about them, only the k-th of n parts."""
         self.lessons, self.store, self.rng = lessons, lessons.store, rng
         arrays = self.store.arrays
         self.twin_rows = torch.as_tensor(arrays["twin_rows"], device=DEVICE)
@@ -69,11 +73,14 @@ class PreferenceLists:
         first, second = self.twin_rows[:, 0], self.twin_rows[:, 1]
         length = self.store.length
         free = ~(lessons.is_held[first] | lessons.is_held[second]) & (length[first] > 14) & (length[second] > 10)
-        self.two_languages = torch.where(free & ~lessons.is_chinese[first] & lessons.is_chinese[second])[0]
+        ours = torch.arange(len(first), device=DEVICE) % part[1] == part[0]
+        self.two_languages = torch.where(free & ours & ~lessons.is_chinese[first] & lessons.is_chinese[second])[0]
         self.two_kinds = torch.where(free & ~lessons.is_code[first] & lessons.is_code[second] & (length[second] > 16))[
             0
         ]
         self.asked_twins = self._asked_twins()
+        compared = [lessons.comparable(chinese=chinese) for chinese in (False, True)]
+        self.comparable = [rows[rows[:, 0] % part[1] == part[0]] for rows in compared]
         self.pools = {name: rows[(length[rows] > 30) & ~lessons.is_held[rows]] for name, rows in lessons.pools.items()}
         self.pools = {name: rows for name, rows in self.pools.items() if len(rows) > 200}
         self.pool_weights = [len(rows) ** 0.5 for rows in self.pools.values()]
@@ -100,25 +107,62 @@ class PreferenceLists:
 
     # ---- questions and documents
 
-    def _asked_twins(self) -> Tensor:
-        """(n, 2): questions of a passage that has a translation, and the row of that twin."""
+    def _asked_twins(self) -> list[Tensor]:
+        """(n, 2): questions of a passage that has a translation, and the row of that twin; English, and Chinese."""
         lessons = self.lessons
         twin = torch.full((self.store.counts["passage"],), -1, device=DEVICE)
         for side in (0, 1):
             twin[self.twin_rows[self.two_languages, side]] = self.two_languages
         twin_of_question = twin[lessons.query_passage]
         asked = torch.where((twin_of_question >= 0) & ~lessons.query_held)[0]
-        return torch.stack([asked, twin_of_question[asked]], 1)
+        found, is_chinese = torch.stack([asked, twin_of_question[asked]], 1), lessons.is_chinese[lessons.query_passage]
+        return [found[~is_chinese[asked]], found[is_chinese[asked]]]
+
+    def of_either(self, found: list[Tensor], rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Columns of as many English as Chinese rows, and which are Chinese."""
+        chinese = torch.rand(rows, device=DEVICE) < 0.5
+        drawn = [some[draw(len(some), rows)] for some in found]
+        one, other = torch.where(chinese[:, None], drawn[1], drawn[0]).unbind(1)
+        return one, other, chinese
 
     def asked_in_two_languages(self, rows: int) -> Base:
         """A real question, its passage, and the translation, which shares fewer words with the question."""
-        question, twin = self.asked_twins[draw(len(self.asked_twins), rows)].unbind(1)
+        question, twin, chinese = self.of_either(self.asked_twins, rows)
         first, second = self.twin_rows[twin].unbind(1)
         other = self.twin_rows[self.lessons.some_of(self.two_languages, rows)]
-        return Base(question=[self.store.span("asked", question, 80)], relevant=[first, second], other=other)
+        asked = self.varied(question, torch.where(chinese, first, second))
+        return Base(question=asked, relevant=[first, second], other=other)
+
+    def asked_of_comparable(self, rows: int) -> Base:
+        """A real question, its passage, and a passage of the other language that is about the same."""
+        question, theirs, chinese = self.of_either(self.comparable, rows)
+        ours = self.lessons.query_passage[question]
+        relevant = [torch.where(chinese, theirs, ours), torch.where(chinese, ours, theirs)]
+        _, other, _ = self.of_either(self.comparable, rows)
+        stranger, _, _ = self.of_either(self.comparable, rows)
+        others = torch.stack([other, self.lessons.query_passage[stranger]], 1)
+        return Base(question=self.varied(question, theirs), relevant=relevant, other=others)
+
+    def varied(self, question: Tensor, foreign: Tensor) -> list[Span]:
+        """Questions, most of them begun late or without some tokens, some with words of the foreign passage."""
+        rows, whole = len(question), self.store.span("query", question, 80)
+        share = torch.rand(6, rows, device=DEVICE)
+        size = whole.length
+        is_whole = (share[0] < WHOLE_SHARE) | (size < 6)
+        begin = torch.where(~is_whole & (share[1] < BEGUN_SHARE), (share[2] * size / 2).long(), 0)
+        first = begin + (share[3] * (size - begin) / 2).long()  # behind each of two places, up to three tokens go
+        second = first + ((0.3 + 0.7 * share[4]) * (size - first)).long()
+        lost = torch.where(is_whole, 0, draw(4, 2 * rows).view(2, rows))
+        behind = torch.minimum(first + lost[0], second), torch.minimum(second + lost[1], size)
+        parts = [Span(whole.start + a, (b - a).clamp(min=0))
+                 for a, b in ((begin, first), (behind[0], second), (behind[1], size))]  # fmt: skip
+        is_mixed = share[5] < MIXED_SHARE
+        words = crop(self.store, self.store.passage(foreign, 160), torch.ones(rows, dtype=torch.bool, device=DEVICE))
+        return [*parts, *(kept(word, is_mixed) for word in words[:2]), self.store.piece("document", rows)]
 
     def twins(self, kind: str, rows: int) -> Base:
-        if kind == "language" and len(self.asked_twins) >= ASKED_MIN and self.rng.random() < ASKED_SHARE:
+        way = self.rng.random()
+        if kind == "language" and min(map(len, self.asked_twins)) >= ASKED_MIN and way < ASKED_SHARE:
             return self.asked_in_two_languages(rows)
         twin = self.lessons.some_of(self.two_languages if kind == "language" else self.two_kinds, rows)
         first, second = self.twin_rows[twin].unbind(1)
@@ -206,12 +250,16 @@ class PreferenceLists:
         return Preferred(kind=kind, head=padded(head, HEAD_PARTS, rows), documents=told, level=level, neutral=neutral)
 
     def of_twins(self, kind: str, rows: int, hard: float) -> Preferred:
-        base = self.twins(kind, rows)
+        base, neutral_share = self.twins(kind, rows), NEUTRAL_SHARE
+        if kind == "language" and min(map(len, self.comparable)) and self.rng.random() < COMPARABLE_SHARE:
+            # Without a preference the two are not level: one answers, the other is about the same.
+            base, hard, neutral_share = self.asked_of_comparable(rows), 0.0, 0.0
         wanted = ("en", "zh") if kind == "language" else ("prose", "code")
         wants = (self.store.piece(f"prefer:{wanted[0]}", rows), self.store.piece(f"prefer:{wanted[1]}", rows))
         level = self.first_or_second.repeat(rows, 1)
         fields = self.any_fields(rows) if self.rng.random() < 0.15 else None
-        return self.made(kind, base, base.relevant, self.others(base, hard), wants=wants, level=level, fields=fields)
+        return self.made(kind, base, base.relevant, self.others(base, hard), wants=wants, level=level, fields=fields,
+                         neutral_share=neutral_share)  # fmt: skip
 
     def of_exclusions(self, rows: int, hard: float) -> Preferred:
         base, chosen = self.shared_words(rows)

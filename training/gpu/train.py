@@ -20,7 +20,7 @@ import torch
 from training.bag import Bag
 from training.gpu import embedder
 from training.gpu.lessons import Lessons
-from training.gpu.network import DEVICE, ON_GPU, Network
+from training.gpu.network import DEVICE, ON_GPU, Network, read_weights
 from training.gpu.preferences import PreferenceLists
 from training.gpu.processes import Clock, Processes
 from training.gpu.relevance import RelevanceLists
@@ -44,12 +44,23 @@ def options() -> argparse.Namespace:
     for name in ("layers", "inner"):
         parser.add_argument(f"--{name}", type=int, default=SHAPE[name])
     parser.add_argument(
-        "--earlier", type=Path, help="folder with embedder.pt and reranker.pt of an earlier run to go on from"
+        "--earlier", type=Path, help="folder of an earlier run (embedder.pt, reranker.pt), or of exported models"
+    )
+    parser.add_argument(
+        "--vectors", type=Path, help="folder of the teachers' vectors, shared by runs; default: --out"
+    )
+    parser.add_argument(
+        "--part", type=part, default=(0, 1), help="K/N: only the K-th of N parts of the questions with a translation"
     )
     parser.add_argument("--rate", type=float, default=1.0, help="factor for the reranker's learning rates")
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--dense", action="store_true", help="use a plain mask instead of flex attention")
     return parser.parse_args()
+
+
+def part(text: str) -> tuple[int, int]:
+    number, parts = (int(side) for side in text.split("/"))
+    return number - 1, parts
 
 
 class Run:
@@ -64,12 +75,13 @@ class Run:
         self.rng, self.shared = random.Random(seed), random.Random(arguments.seed)
         self.store = Store(arguments.tokens, arguments.models / "winnow-rerank" / "tokenizer.json")
         self.say("store read", self.store.counts)
-        self.lessons = Lessons(self.store, arguments.texts, arguments.packed, self.processes, self.out)
+        self.lessons = Lessons(self.store, arguments.texts, arguments.packed, self.processes,
+                               arguments.vectors or self.out)  # fmt: skip
         self.say("teachers' vectors", len(self.lessons.passages), len(self.lessons.questions), len(self.lessons.crops))
         self.lessons.mine()
         self.say("mined", {name: len(one.questions) for name, one in self.lessons.mined.items()})
         self.relevance = RelevanceLists(self.lessons, self.rng)
-        self.preferences = PreferenceLists(self.lessons, self.rng)
+        self.preferences = PreferenceLists(self.lessons, self.rng, part=arguments.part)
         shares = sorted(zip(self.relevance.weights, self.relevance.groups, strict=True), reverse=True)
         self.say("groups", [(f"{kind}:{name}", round(weight, 3)) for weight, (kind, name) in shares[:60]])
 
@@ -86,8 +98,9 @@ class Run:
         if done.exists():
             bag.load_state_dict(torch.load(done, map_location=DEVICE))
             return bag
-        if self.arguments.earlier:
-            bag.load_state_dict(torch.load(self.arguments.earlier / "embedder.pt", map_location=DEVICE))
+        earlier = self.arguments.earlier / "embedder.pt" if self.arguments.earlier else None
+        if earlier and earlier.exists():
+            bag.load_state_dict(torch.load(earlier, map_location=DEVICE))
         else:
             embedder.read_back(bag, self.arguments.models / "winnow-embed" / "model.safetensors", self.store.end)
         embedding = embedder.Embedding(self.lessons, self.relevance, bag, self.rng)
@@ -117,8 +130,9 @@ class Run:
             used = state["share"] * arguments.list_seconds
             self.say("resumed at", state["share"])
         elif arguments.earlier:
-            read = torch.load(arguments.earlier / "reranker.pt", map_location=DEVICE)
-            network.load_state_dict(read["weights"])
+            saved_before = arguments.earlier / "reranker.pt"
+            exported = arguments.earlier / "winnow-rerank"
+            network.load_state_dict(read_weights(saved_before if saved_before.exists() else exported)[1])
         else:
             head = start_rows(network, bag.rows.detach().float())
             self.processes.same(network.parameters())
