@@ -46,9 +46,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--earlier", type=Path, help="folder of an earlier run (embedder.pt, reranker.pt), or of exported models"
     )
-    parser.add_argument(
-        "--vectors", type=Path, help="folder of the teachers' vectors, shared by runs; default: --out"
-    )
+    parser.add_argument("--vectors", type=Path, help="folder of the teachers' vectors, shared by runs; default: --out")
     parser.add_argument(
         "--part", type=part, default=(0, 1), help="K/N: only the K-th of N parts of the questions with a translation"
     )
@@ -59,7 +57,10 @@ def options() -> argparse.Namespace:
 
 
 def part(text: str) -> tuple[int, int]:
+    """K/N as (K - 1, N). ValueError unless 1 <= K <= N, which argparse reports."""
     number, parts = (int(side) for side in text.split("/"))
+    if not 1 <= number <= parts:
+        raise ValueError(text)
     return number - 1, parts
 
 

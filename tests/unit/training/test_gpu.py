@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.gpu import network, pieces, wordings  # noqa: E402 (torch may be missing)
+from safetensors.torch import load_file  # noqa: E402 (torch may be missing)
+
+from training.gpu import network, pieces, wordings  # noqa: E402
+from training.gpu.mean import mean  # noqa: E402
 from training.gpu.preferences import alternating  # noqa: E402
 from training.gpu.processes import Clock, Processes  # noqa: E402
 from training.gpu.reranker import preference_loss  # noqa: E402
 from training.gpu.store import Span  # noqa: E402
+from training.gpu.train import part  # noqa: E402
 
+PROJECT = Path(__file__).resolve().parents[3]
 SHAPE = {"hidden": 128, "inner": 64, "heads": 2, "kv": 1, "layers": 2}
 
 
@@ -58,6 +64,27 @@ def test_names_survive_the_way_to_a_checkpoint_and_back() -> None:
     assert "layers.0.self_attn.q_proj.weight" in named
     assert "layers.1.mlp.down_proj.weight" in named
     assert set(network.from_qwen({f"model.{name}": value for name, value in named.items()})) == set(weights)
+
+
+def test_a_mean_is_of_checkpoints_and_of_exported_folders(tmp_path: Path) -> None:
+    exported = PROJECT / "data" / "models" / "winnow-rerank"
+    shape, weights = network.read_weights(exported)
+    doubled = {name: value.float() * 3 for name, value in weights.items()}
+    torch.save(
+        {"shape": {name: shape[name] for name in shape if name != "theta"}, "weights": doubled}, tmp_path / "a.pt"
+    )
+    found = mean([exported, tmp_path / "a.pt"])
+    assert found["shape"] == shape
+    told = network.as_qwen(found["weights"])
+    for name, value in load_file(exported / "model.safetensors").items():
+        assert torch.allclose(told[name.removeprefix("model.")].float(), value.float() * 2, atol=1e-6), name
+
+
+def test_parts_are_counted_from_one() -> None:
+    assert [part("1/2"), part("2/2"), part("1/1")] == [(0, 2), (1, 2), (0, 1)]
+    for wrong in ("0/2", "3/2"):
+        with pytest.raises(ValueError, match=wrong):
+            part(wrong)
 
 
 @pytest.mark.parametrize("kind", ["zh", "en", "code", "prose", "new", "old"])

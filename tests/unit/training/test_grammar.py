@@ -80,6 +80,22 @@ def test_the_instructions_of_an_exclusion_are_opposites() -> None:
         assert "valves" in first + second or "pistons" in first + second
 
 
+def test_a_topic_is_named_by_words_that_the_other_passage_lacks() -> None:
+    own = ["The", "boiler", "heats", "water", "in", "a", "tank", "before", "the", "pump", "moves", "it"]
+    text = ("s", "en", "prose", " ".join(own), "How the boiler heats")
+    counts = {word.lower(): 5 for word in own}
+    other, rng = {"the", "water", "in", "a", "it"}, random.Random(4)
+    said = {exclusions.topic(own, other, counts, text, rng) for _ in range(600)}
+    lacking = {word.lower() for word in own} - other
+    assert "How the boiler heats" in said
+    assert any(topic and " and " in topic for topic in said)
+    for topic in said:
+        assert topic
+        assert lacking & set(re.findall(r"[a-z]+", topic.lower())), topic
+    same = {word.lower() for word in own} | {"how"}
+    assert exclusions.topic(own, same, counts, text, rng) is None
+
+
 def test_sources_belong_to_the_kind_with_the_longest_matching_name() -> None:
     assert kind_of("opentelemetry-blog") == "blog"
     assert kind_of("opentelemetry") == "guide"
