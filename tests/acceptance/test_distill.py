@@ -23,10 +23,10 @@ from winnow.rerank.relevance import relevance_of
 from winnow.retrieval.model.folder import find_model
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
-QUERIES = 80  # of which 24 are held back
+QUERIES = 100  # of which 30 are held back
 CANDIDATES = 8
 STEPS = 24
-DAMAGED = 0.84  # agreement of the student with its teacher, at most; nDCG over passages drawn at random
+DAMAGED = 0.88  # agreement of the student with its teacher, at most; nDCG over passages drawn at random
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_disturbed(stock: Path, student: Path, queries: list[str], texts: list[str]) -> None:
-    """As much noise as it takes to damage this model, whatever its size. It ranks by relevance alone."""
+    """As much noise in the last layer as it takes, which a few steps can mend. It ranks by relevance alone."""
     shutil.copytree(stock, student)
     settings = {"kind": "reranker", "name": "disturbed", "max_tokens": 8192}
     (student / "winnow.json").write_text(json.dumps(settings), encoding="utf-8")
@@ -57,10 +57,11 @@ def write_disturbed(stock: Path, student: Path, queries: list[str], texts: list[
     drawn = random.Random(1)
     asked = [builder.build(query, drawn.sample(texts, 2 * CANDIDATES), DEFAULT_INSTRUCTION) for query in queries]
     teacher = scores_of(stock, asked)
-    for noise in (0.35, 0.5, 0.7, 1.0):
+    for noise in (1.0, 2.0, 3.0, 4.0, 6.0):
         weights = load_file(stock / "model.safetensors")
         torch.manual_seed(1)
-        for name in (name for name in weights if "_proj" in name):
+        last = max(name.split(".")[2] for name in weights if ".layers." in name)
+        for name in (name for name in weights if f".layers.{last}." in name and "_proj" in name):
             wide = weights[name].float()
             weights[name] = (wide + noise * wide.std() * torch.randn_like(wide)).to(weights[name].dtype)
         save_file(weights, student / "model.safetensors", metadata={"format": "pt"})
