@@ -42,7 +42,7 @@ def in_bucket(s3: S3, tmp_path: Path) -> Site:
     return Site(name=str(tmp_path), root=tmp_path / "data", bucket=bucket, ahead_seconds=AHEAD_SECONDS)
 
 
-@pytest.mark.parametrize(("path", "at"), [("upsert", 4), ("delete", 3), ("publication", 2), ("rollback", 3)])
+@pytest.mark.parametrize(("path", "at"), [("upsert", 4), ("delete", 3), ("publication", 3), ("rollback", 3)])
 def test_a_superseded_writer_publishes_nothing(
     path: str, at: int, catalog: SqlDatabase, in_folder: Site, tmp_path: Path
 ) -> None:
@@ -68,7 +68,7 @@ def test_a_writer_that_pauses_before_its_fence_takes_nothing_back(
     assert (outcome.at, outcome.superseded, outcome.wrong) == (1, True, ())
 
 
-@pytest.mark.parametrize(("path", "at"), [("delete", 3), ("publication", 2)])
+@pytest.mark.parametrize(("path", "at"), [("delete", 3), ("publication", 3)])
 def test_without_a_fence_what_is_late_is_published(
     path: str, at: int, catalog: SqlDatabase, in_folder: Site, tmp_path: Path
 ) -> None:
