@@ -29,7 +29,7 @@ MAY_NAME_TENANTS = {
     "retrieval/catalog/tenants.py",  # one that is being made
     "retrieval/catalog/sql/audit.py", "retrieval/catalog/sql/keys.py", "retrieval/catalog/sql/tenants.py",  # from rows
     "retrieval/catalog/sql/calibrations.py", "retrieval/catalog/sql/judgments.py", "retrieval/catalog/sql/shadows.py",
-    "retrieval/catalog/sql/stability.py",  # likewise
+    "retrieval/catalog/sql/stability.py", "retrieval/catalog/sql/collections.py",  # likewise
     "retrieval/catalog/sql/stability_samples.py", "retrieval/catalog/sql/alerts/outbox.py",
 }  # fmt: skip
 
