@@ -34,6 +34,7 @@ def start(corpus: Path, data: Path, *flags: str) -> subprocess.Popen[bytes]:
     command = [
         "env",
         LOOPBACK,
+        "OMP_NUM_THREADS=1",  # as Ray gives a worker of one CPU: more threads round sums in another way
         sys.executable,
         "-m",
         "winnow.api.cli",
