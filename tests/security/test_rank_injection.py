@@ -1,6 +1,6 @@
 """What is written into a passage to be found: the table of docs is made by the script; here its most telling lines.
 
-Beside it honest passages that repeat their query (repeating.json): logs, minutes, change logs, pages of questions.
+In addition, honest passages that repeat their query (repeating.json): logs, minutes, change logs, pages of questions.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def alternating(one: Span, other: Span) -> Span:
 
 class PreferenceLists:
     def __init__(self, lessons: Lessons, rng: random.Random, *, part: tuple[int, int] = (0, 1)) -> None:
-        """`part` (k, n): of twins in two languages and what is asked about them, only the k-th of n parts."""
+        """`part` (k, n): of twins in two languages and their questions, only the k-th of n parts."""
         self.lessons, self.store, self.rng = lessons, lessons.store, rng
         arrays = self.store.arrays
         self.twin_rows = torch.as_tensor(arrays["twin_rows"], device=DEVICE)

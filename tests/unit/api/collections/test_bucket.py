@@ -134,7 +134,7 @@ def test_what_cannot_be_done_in_a_bucket_says_so(tmp_path: Path, root: BucketRoo
 
 
 def test_interrupted_creations_and_removals_leave_nothing(tmp_path: Path, root: BucketRoot, url: str) -> None:
-    """Their objects go with the next clean-up. One that was only paused is told so, and nothing of it appears."""
+    """Their objects go with the next clean-up. One that was only paused fails, and nothing of it appears."""
     disk, bucket = DataFolder.open(tmp_path / "one", url, root), Bucket(root)
     kept, removed, paused = (collection(name) for name in ("kept", "removed", "paused"))
     disk.make(kept)
