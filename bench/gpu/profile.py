@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, Final
 
 from bench.gpu.client import Caller, burst
 from bench.gpu.models import SHAPES, WINDOW, write_folder
-from bench.gpu.rows import Rows
+from bench.gpu.rows import Rows, run_or_read
 from bench.gpu.servers import HOST, Server, free_port, start, vllm_command, wait, winnow_command
 from bench.gpu.texts import Requests
 from bench.gpu.variants import flags_of
@@ -73,16 +72,16 @@ class Profile:
 
     def _ask(self, port: int, length: int) -> None:
         self._one_at_a_time(port, length, WARM_UP)
-        self._noted("warm-up", length, [], 0)
-        self._noted("one", length, self._one_at_a_time(port, length, self.arguments.requests), 0)
-        self._noted("many", length, self._at_once(port, length), self.arguments.at_once)
+        self._noted("warm-up", length, [])
+        self._noted("one", length, self._one_at_a_time(port, length, self.arguments.requests))
+        self._noted("many", length, self._at_once(port, length))
         wish = self.folder / "kernels"
         for phase in ("one", "many"):
             wish.touch()
             times = self._one_at_a_time(port, length, 1) if phase == "one" else self._at_once(port, length)
             wish.unlink()
             self._one_at_a_time(port, length, 1)  # its first step ends the stretch
-            self._noted(f"{phase}, profiled", length, times, len(times))
+            self._noted(f"{phase}, profiled", length, times)
 
     def _one_at_a_time(self, port: int, length: int, count: int) -> list[float]:
         caller = Caller(port, PATH)
@@ -100,10 +99,10 @@ class Profile:
         found = burst(port, PATH, [each.texts for each in drawn])
         return [each.ms for each in found.answers]
 
-    def _noted(self, phase: str, length: int, times: Sequence[float], at_once: int) -> None:
+    def _noted(self, phase: str, length: int, times: Sequence[float]) -> None:
         steps, kernels = (self._new_lines(name) for name in self._read)
         ms = [round(each, 1) for each in times]
-        self.rows.add("phase", phase=phase, length=length, at_once=at_once, ms=ms, steps=steps, kernels=kernels)
+        self.rows.add("phase", phase=phase, length=length, ms=ms, steps=steps, kernels=kernels)
 
     def _new_lines(self, name: str) -> list[dict[str, Any]]:
         file = self.folder / name
@@ -132,9 +131,10 @@ def as_text(rows: Rows) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--read", type=Path, help="only print the table of an earlier run")
     parser.add_argument("--out", type=Path, default=Path("gpu-profile.jsonl"))
     parser.add_argument("--logs", type=Path, default=Path("/tmp"), help="folder for the servers' logs")  # noqa: S108
-    parser.add_argument("--tokenizer", type=Path, required=True, help="folder with Qwen3's tokenizer")
+    parser.add_argument("--tokenizer", type=Path, help="folder with Qwen3's tokenizer")
     parser.add_argument("--shape", choices=SHAPES, default="4b")
     parser.add_argument("--vllm-python", default=sys.executable, help="how to run a Python that has vLLM")
     parser.add_argument("--variants", default="", help="of the front, with colons between (bench/gpu/variants.py)")
@@ -146,13 +146,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=16)
     parser.add_argument("--start-seconds", type=float, default=200.0)
     arguments = parser.parse_args()
-    rows = Rows(arguments.out)
-    arguments.logs.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            Profile(arguments, rows, Path(folder)).run()
-        finally:
-            print(as_text(rows))
+    run_or_read(arguments, as_text, lambda rows, folder: Profile(arguments, rows, folder).run())
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def test_the_text_has_means_of_a_request_and_the_waits_of_the_gpu(tmp_path: Path
     rows = Rows(tmp_path / "rows.jsonl")
     step: dict[str, Any] = {"tokens": 500, "schedule": 2.0, "launch": 30.0, "update": 1.0}
     kernels = [{"busy_ms": 157.0, "gaps_ms": [14.5], "kernels": {"product": 120.0}}]
-    rows.add("phase", phase="warm-up", length=128, at_once=0, ms=[], steps=[step], kernels=[])
-    rows.add("phase", phase="one", length=128, at_once=0, ms=[200.0, 210.0], steps=[step, step, step], kernels=kernels)
+    rows.add("phase", phase="warm-up", length=128, ms=[], steps=[step], kernels=[])
+    rows.add("phase", phase="one", length=128, ms=[200.0, 210.0], steps=[step, step, step], kernels=kernels)
     assert as_text(rows).splitlines() == [
         "one, 128 tokens: p50 205.0 ms, longest 210.0; 3 steps of 1500 tokens",
         "  schedule: 3.0 ms a request",
