@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+
+from tests.unit.api.vllm.front.stand_ins import imported
 
 ABSENT = (
     "vllm",
@@ -40,14 +40,8 @@ def front(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     msgspec = ModuleType("msgspec")
     msgspec.Struct, msgspec.Meta, msgspec.json = object, lambda **_: None, MagicMock()  # type: ignore[attr-defined]
     msgspec.json.encode = lambda said: repr(said).encode()
-    monkeypatch.setitem(sys.modules, "msgspec", msgspec)
-    for name in OWN:  # the file runs in their folder
-        monkeypatch.setitem(sys.modules, name, MagicMock(Refused=Refused))
-    for name in ABSENT:
-        monkeypatch.setitem(sys.modules, name, MagicMock())
-    monkeypatch.delitem(sys.modules, "winnow.api.vllm.front.server", raising=False)
-    yield importlib.import_module("winnow.api.vllm.front.server")
-    sys.modules.pop("winnow.api.vllm.front.server", None)
+    own = {name: MagicMock(Refused=Refused) for name in OWN}  # the file runs in their folder
+    yield from imported(monkeypatch, "server", {"msgspec": msgspec, **own, **{name: MagicMock() for name in ABSENT}})
 
 
 async def asked(front: Any, receive: Any) -> tuple[int, dict[bytes, bytes], bytes]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -13,16 +11,14 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from tests.unit.api.vllm.front.stand_ins import imported
+
 ABSENT = ("vllm", "vllm.exceptions", "vllm.inputs", "shared_prefix")
 
 
 @pytest.fixture
 def front(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ABSENT:
-        monkeypatch.setitem(sys.modules, name, MagicMock())
-    monkeypatch.delitem(sys.modules, "winnow.api.vllm.front.engine_turns", raising=False)
-    yield importlib.import_module("winnow.api.vllm.front.engine_turns")
-    sys.modules.pop("winnow.api.vllm.front.engine_turns", None)
+    yield from imported(monkeypatch, "engine_turns", {name: MagicMock() for name in ABSENT})
 
 
 class Gpu:
