@@ -4,7 +4,7 @@
 
 One server behind one winnow process, random weights, new texts in every request: some requests one at a time, then
 many at once, each first as they are and then under the profiler of torch, which says what the GPU computes and where it
-waits for its host.
+waits for its host. Last, one at a time under the profiler of Python: what the host does meanwhile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.gpu.rows import Rows, run_or_read
 from bench.gpu.servers import HOST, Server, free_port, start, vllm_command, wait, winnow_command
 from bench.gpu.texts import Requests
 from bench.gpu.variants import flags_of
-from winnow.rerank.vllm_reranker import SHARED_SECONDS
+from winnow.rerank.vllm_reranker import FIRST_PORTION_TOKENS, SHARED_SECONDS
 
 PROFILED: Final = Path(__file__).with_name("profiled_front.py")
 PATH: Final = "/v1/rerank"
@@ -36,7 +36,7 @@ class Profile:
     def __init__(self, arguments: argparse.Namespace, rows: Rows, folder: Path) -> None:
         self.arguments, self.rows, self.folder = arguments, rows, folder
         self._seed = 0
-        self._read = dict.fromkeys(("steps.jsonl", "kernels.jsonl"), 0)  # lines that are in the rows
+        self._read = dict.fromkeys(("steps.jsonl", "kernels.jsonl", "functions.jsonl"), 0)  # lines that are in the rows
 
     def run(self) -> None:
         model = self.folder / self.arguments.shape
@@ -67,6 +67,7 @@ class Profile:
         command = winnow_command(
             f"http://{HOST}:{front.port}", model, port, self.folder / "winnow",
             slice_tokens=self.arguments.slice_tokens, tenants=0, shared_seconds=SHARED_SECONDS,
+            first_portion=self.arguments.first_portion,
         )  # fmt: skip
         return front, start("winnow-profiled", command, port, self.arguments.logs)
 
@@ -82,6 +83,12 @@ class Profile:
             wish.unlink()
             self._one_at_a_time(port, length, 1)  # its first step ends the stretch
             self._noted(f"{phase}, profiled", length, times)
+        wish = self.folder / "functions"
+        wish.touch()
+        times = self._one_at_a_time(port, length, self.arguments.requests)
+        wish.unlink()
+        self._one_at_a_time(port, length, 1)
+        self._noted("one, host profiled", length, times)
 
     def _one_at_a_time(self, port: int, length: int, count: int) -> list[float]:
         caller = Caller(port, PATH)
@@ -100,9 +107,11 @@ class Profile:
         return [each.ms for each in found.answers]
 
     def _noted(self, phase: str, length: int, times: Sequence[float]) -> None:
-        steps, kernels = (self._new_lines(name) for name in self._read)
+        steps, kernels, functions = (self._new_lines(name) for name in self._read)
         ms = [round(each, 1) for each in times]
-        self.rows.add("phase", phase=phase, length=length, ms=ms, steps=steps, kernels=kernels)
+        self.rows.add(
+            "phase", phase=phase, length=length, ms=ms, steps=steps, kernels=kernels, functions=functions
+        )  # fmt: skip
 
     def _new_lines(self, name: str) -> list[dict[str, Any]]:
         file = self.folder / name
@@ -126,6 +135,10 @@ def as_text(rows: Rows) -> str:
         for each in row["kernels"]:
             said.append(f"  GPU busy {each['busy_ms']} ms; it waited {each['gaps_ms']} ms")
             said += [f"    {ms:8.2f}  {name}" for name, ms in list(each["kernels"].items())[:12]]
+        for each in row.get("functions", ()):  # files of earlier runs have none
+            said += [
+                f"    {own:8.1f} {whole:8.1f}  {calls:>8}  {name}" for name, calls, own, whole in each["functions"][:25]
+            ]
     return "\n".join(said)
 
 
@@ -139,6 +152,9 @@ def main() -> None:
     parser.add_argument("--vllm-python", default=sys.executable, help="how to run a Python that has vLLM")
     parser.add_argument("--variants", default="", help="of the front, with colons between (bench/gpu/variants.py)")
     parser.add_argument("--slice-tokens", type=int, default=65_536)
+    parser.add_argument(
+        "--first-portion", type=int, default=FIRST_PORTION_TOKENS, help="tokens that winnow sends first"
+    )
     parser.add_argument("--extra", default="", help="additional flags for the vLLM server")
     parser.add_argument("--lengths", default="128,512", help="of documents, in tokens")
     parser.add_argument("--documents", type=int, default=100)

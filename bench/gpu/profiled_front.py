@@ -4,7 +4,9 @@
 
 FOLDER/steps.jsonl gets one line for each step that computed something. While FOLDER/kernels exists, the profiler of
 torch runs as well, and FOLDER/kernels.jsonl gets one line for each such stretch: how long the GPU was busy in it, and
-with which kernels. Profiling costs time, so the steps of such a stretch are not what to quote.
+with which kernels. While FOLDER/functions exists, Python's profiler runs in the engine's thread, and
+FOLDER/functions.jsonl gets one line for each such stretch: what its host did. Profiling costs time, so the steps of
+such a stretch are not what to quote.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any, Final
 import torch
 
 KERNELS_NAMED: Final = 25
+FUNCTIONS_NAMED: Final = 60
 
 
 class Notes:
@@ -30,6 +33,9 @@ class Notes:
         self._steps = folder / "steps.jsonl"
         self._wanted = folder / "kernels"
         self._kernels = folder / "kernels.jsonl"
+        self._functions_wanted = folder / "functions"
+        self._functions = folder / "functions.jsonl"
+        self._python: Any = None
         self._began = 0.0
         self._profiler: Any = None
         self.parts: dict[str, float] = {}
@@ -57,7 +63,8 @@ class Notes:
         self.parts, self.tokens, self.inputs = {}, 0, 0
 
     def follow_wish(self) -> None:
-        """Start or stop the profiler of kernels."""
+        """Start or stop the profilers."""
+        self._follow_functions()
         wanted = self._wanted.exists()
         if wanted and self._profiler is None:
             of = torch.profiler.ProfilerActivity
@@ -68,6 +75,20 @@ class Notes:
             self._profiler.stop()
             self._report(self._profiler, time.perf_counter() - self._began)
             self._profiler = None
+
+    def _follow_functions(self) -> None:
+        import cProfile  # not above: there it would import profile.py of this file's folder as the standard library's
+        import pstats
+
+        wanted = self._functions_wanted.exists()
+        if wanted and self._python is None:
+            self._python = cProfile.Profile()
+            self._python.enable()
+        elif not wanted and self._python is not None:
+            self._python.disable()
+            found: Any = pstats.Stats(self._python)
+            _add_line(self._functions, {"functions": _longest(found.stats)})
+            self._python = None
 
     def _report(self, profiler: Any, seconds: float) -> None:
         spans = sorted(
@@ -85,6 +106,15 @@ class Notes:
             end = max(end, stop)
         row = {"seconds": round(seconds, 3), "busy_ms": round(busy / 1e3, 2), "gaps_ms": gaps}
         _add_line(self._kernels, row | {"kernels": dict(took.most_common(KERNELS_NAMED))})
+
+
+def _longest(found: dict[tuple[str, int, str], tuple[int, int, float, float, object]]) -> list[tuple[object, ...]]:
+    """Name and place, calls, ms by itself, ms with what it called, of the functions that took longest by themselves."""
+    longest = sorted(found.items(), key=lambda each: -each[1][2])[:FUNCTIONS_NAMED]
+    return [
+        (f"{name} {file}:{line}", calls, round(1e3 * own, 2), round(1e3 * whole, 2))
+        for (file, line, name), (_, calls, own, whole, _) in longest
+    ]
 
 
 def _add_line(file: Path, row: dict[str, Any]) -> None:

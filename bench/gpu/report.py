@@ -46,7 +46,7 @@ def _head(rows: Rows) -> list[str]:
     return lines
 
 
-def _settings(rows: list[dict[str, Any]]) -> list[tuple[str, str, int | None]]:
+def _settings(rows: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
     return list(dict.fromkeys((row["server"], row["way"], row["slice"]) for row in rows))
 
 
@@ -66,7 +66,7 @@ def _one(rows: Rows) -> list[str]:
             for server, way, size in _settings(found):
                 here = rows.of("one", phase=phase, length=length, server=server, way=way, slice=size)
                 if here:
-                    lines.append(_one_line(rows, here, f"{server:16} {way:8} {size or '':>6}"))
+                    lines.append(_one_line(rows, here, f"{server:16} {way:8} {size or '':>11}"))
     return lines
 
 
@@ -93,7 +93,7 @@ def _many(rows: Rows) -> list[str]:
             p50 = median(ms for row in here for ms in row["ms"])
             floor = floor_ms(rows, here[0]["tokens"], tflops=tflops_of(rows, "bf16"))
             share = floor / median(1e3 * row["seconds"] for row in here)
-            name = f"{server:16} {way:8} {size or '':>6}"
+            name = f"{server:16} {way:8} {size or '':>11}"
             lines.append(f"{name} {rate:8.0f} ({len(here):2}) {p50:8.1f} {share:6.1%}")
     return lines
 

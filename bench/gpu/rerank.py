@@ -48,7 +48,7 @@ from bench.gpu.servers import (
 )
 from bench.gpu.texts import Asked, Requests
 from bench.gpu.variants import flags_of, launcher_of
-from winnow.rerank.vllm_reranker import SHARED_SECONDS
+from winnow.rerank.vllm_reranker import FIRST_PORTION_TOKENS, SHARED_SECONDS
 
 STOCK: Final = "stock"
 BARE: Final = "bare"
@@ -71,7 +71,7 @@ class Way:
     name: str
     server: Server  # the vLLM server that computes
     port: int  # of the process that is called
-    slice_tokens: int | None = None
+    slice: str | None = None  # tokens per request, or with those of the first portion, as in --slices
     keys: tuple[str, ...] = ()  # of its tenants
 
     @property
@@ -80,7 +80,7 @@ class Way:
 
     @property
     def said(self) -> dict[str, Any]:
-        return {"server": self.server.name, "way": self.name, "slice": self.slice_tokens}
+        return {"server": self.server.name, "way": self.name, "slice": self.slice}
 
     def caller(self) -> Caller:
         return Caller(self.port, PATHS[self.name], self.keys[0] if self.keys else None)
@@ -179,17 +179,19 @@ class Bench:
     def _ways(self, model: Path) -> Iterator[Way]:
         """Start winnow's processes together, one for each server and slice size."""
         up = [server for server in self.servers if server.is_up]
-        begun: list[tuple[Server, str, int, Server]] = []
+        begun: list[tuple[Server, str, str, Server]] = []
         for server in up:
             twin = self.twins.get(server.name)
-            for size in map(int, self.arguments.slices.split(",")):
+            for size in self.arguments.slices.split(","):
+                tokens, _, portion = size.partition("/")
                 for way, behind in ((WINNOW, [server]), (WINNOW_TWINS, [server, twin])):
                     if all(each is not None and each.is_up for each in behind):
-                        name, port = f"{way.replace(' ', '-')}-{server.name}-{size}", free_port()
+                        name, port = f"{way.replace(' ', '-')}-{server.name}-{size.replace('/', '-')}", free_port()
                         urls = ",".join(f"http://{HOST}:{each.port}" for each in behind if each is not None)
                         command = winnow_command(
-                            urls, model, port, self.folder / name, slice_tokens=size,
+                            urls, model, port, self.folder / name, slice_tokens=int(tokens),
                             tenants=self.arguments.tenants, shared_seconds=self.arguments.shared_seconds,
+                            first_portion=int(portion) if portion else FIRST_PORTION_TOKENS,
                         )  # fmt: skip
                         begun.append((server, way, size, start(name, command, port, self.arguments.logs)))
         self.services = [service for *_, service in begun]
@@ -201,7 +203,7 @@ class Bench:
             for owner, way, size, service in begun:
                 if owner is server and service.is_up:
                     keys = _keys(self.folder / service.name)
-                    yield Way(name=way, server=server, port=service.port, slice_tokens=size, keys=keys)
+                    yield Way(name=way, server=server, port=service.port, slice=size, keys=keys)
 
     def _note(self, servers: Sequence[Server]) -> None:
         for server in servers:
@@ -349,7 +351,9 @@ def parse() -> argparse.Namespace:
         default="bf16:8192,bf16:16384,fp8:16384",
         help="format:batched tokens[:whole][:twins][:front][:variant of it], ...",
     )
-    parser.add_argument("--slices", default="8192,16384,65536", help="tokens per request from winnow")
+    parser.add_argument(
+        "--slices", default="8192,16384,65536", help="tokens per request from winnow[/of its first portion]"
+    )
     parser.add_argument("--extra", default="", help="additional flags for every vLLM server")
     parser.add_argument("--lengths", default="128,512", help="of documents, in tokens")
     parser.add_argument("--documents", type=int, default=100)

@@ -28,6 +28,7 @@ from bench.gpu.models import WINDOW
 from bench.gpu.texts import SERVED_NAME
 from winnow.api.vllm.command import FRONT, SERVER
 from winnow.rerank.server_check import RERANKER_HEAD
+from winnow.rerank.vllm_reranker import FIRST_PORTION_TOKENS
 
 HOST: Final = "127.0.0.1"
 _STOP_SECONDS: Final = 20
@@ -106,10 +107,18 @@ def vllm_command(
 
 
 def winnow_command(
-    url: str, model: Path, port: int, data: Path, *, slice_tokens: int, tenants: int, shared_seconds: float
+    url: str,
+    model: Path,
+    port: int,
+    data: Path,
+    *,
+    slice_tokens: int,
+    tenants: int,
+    shared_seconds: float,
+    first_portion: int = FIRST_PORTION_TOKENS,
 ) -> list[str]:
     asked = [f"--url={url}", f"--model={model}", f"--port={port}", f"--data={data}", f"--slice-tokens={slice_tokens}"]
-    asked += [f"--tenants={tenants}", f"--shared-seconds={shared_seconds}"]
+    asked += [f"--tenants={tenants}", f"--shared-seconds={shared_seconds}", f"--first-portion={first_portion}"]
     return [sys.executable, "-m", "bench.gpu.winnow", *asked]
 
 

@@ -24,7 +24,7 @@ from winnow.api.http.app import create_app
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.settings import load
 from winnow.rerank import vllm_reranker
-from winnow.rerank.vllm_reranker import RERANKER_FAILURES, SHARED_SECONDS, VllmReranker
+from winnow.rerank.vllm_reranker import FIRST_PORTION_TOKENS, RERANKER_FAILURES, SHARED_SECONDS, VllmReranker
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
@@ -78,7 +78,9 @@ def main() -> None:
     parser.add_argument("--slice-tokens", type=int, required=True)
     parser.add_argument("--tenants", type=int, default=0, help="with a key each, in DATA/keys.json; 0: no keys")
     parser.add_argument("--shared-seconds", type=float, default=SHARED_SECONDS, help="of work in flight while tenants")
+    parser.add_argument("--first-portion", type=int, default=FIRST_PORTION_TOKENS, help="tokens that are sent first")
     arguments = parser.parse_args()
+    vllm_reranker.FIRST_PORTION_TOKENS = arguments.first_portion  # type: ignore[misc]  to try another value
     vllm_reranker.SHARED_SECONDS = arguments.shared_seconds  # type: ignore[misc]  to try another value
     if arguments.tenants:
         write_keys(arguments.data, arguments.tenants)

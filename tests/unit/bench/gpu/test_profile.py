@@ -11,6 +11,7 @@ import pytest
 from bench.gpu import profiled_front
 from bench.gpu.profile import as_text
 from bench.gpu.rows import Rows
+from bench.gpu.variants import flags_of
 
 
 class Step:
@@ -39,7 +40,11 @@ def test_the_text_has_means_of_a_request_and_the_waits_of_the_gpu(tmp_path: Path
     step: dict[str, Any] = {"tokens": 500, "schedule": 2.0, "launch": 30.0, "update": 1.0}
     kernels = [{"busy_ms": 157.0, "gaps_ms": [14.5], "kernels": {"product": 120.0}}]
     rows.add("phase", phase="warm-up", length=128, ms=[], steps=[step], kernels=[])
-    rows.add("phase", phase="one", length=128, ms=[200.0, 210.0], steps=[step, step, step], kernels=kernels)
+    functions = [{"functions": [["launch model.py:3", 36, 12.5, 30.25]]}]
+    rows.add(
+        "phase", phase="one", length=128, ms=[200.0, 210.0], steps=[step, step, step], kernels=kernels,
+        functions=functions,
+    )  # fmt: skip
     assert as_text(rows).splitlines() == [
         "one, 128 tokens: p50 205.0 ms, longest 210.0; 3 steps of 1500 tokens",
         "  schedule: 3.0 ms a request",
@@ -47,4 +52,26 @@ def test_the_text_has_means_of_a_request_and_the_waits_of_the_gpu(tmp_path: Path
         "  update: 1.5 ms a request",
         "  GPU busy 157.0 ms; it waited [14.5] ms",
         "      120.00  product",
+        "        12.5     30.2        36  launch model.py:3",
     ]
+
+
+def test_what_the_host_does_is_noted_while_it_is_wanted(tmp_path: Path) -> None:
+    notes = profiled_front.Notes(tmp_path)
+    wish = tmp_path / "functions"
+    wish.touch()
+    notes.follow_wish()
+    for _ in range(3):
+        sorted(range(1_000), key=str)
+    wish.unlink()
+    notes.follow_wish()
+    sorted((2, 1))  # not noted
+    (row,) = [json.loads(line) for line in (tmp_path / "functions.jsonl").read_text(encoding="utf-8").splitlines()]
+    calls = {name: count for name, count, _own, _whole in row["functions"] if "sorted" in name}
+    assert list(calls.values()) == [3]
+
+
+def test_captured_sizes_end_at_the_number_of_tokens_that_is_wanted() -> None:
+    flags = flags_of(["graphs1024"])
+    sizes = json.loads(flags[flags.index("--compilation-config") + 1])["cudagraph_capture_sizes"]
+    assert sizes[-6:] == [496, 512, 640, 768, 896, 1024]
