@@ -2,8 +2,7 @@
 
     blocks       shares whole blocks of a prefix, as vLLM does
     serial       launches a step only when the last one is done
-    graphs       captures large steps, of every multiple of 512 tokens, as CUDA graphs: fewer launches, some padding
-    graphsNNN    captures steps of at most NNN tokens, of every multiple of 128: they compute faster than they launch
+    graphsNNN    captures steps of at most NNN tokens as CUDA graphs; 0: those that vLLM captures
     switchNNN    lets Python's threads switch every NNN microseconds; 5,000 is Python's default
 
 Not among them: preparing requests in a process of its own. Preparing takes 7.6 ms of CPU for 100 inputs of 216 tokens
@@ -12,7 +11,6 @@ and 12.4 ms for 100 of 600 (AMD EPYC, vLLM 0.32), of which a process of its own 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -22,21 +20,14 @@ BLOCKS: Final = "blocks"
 SERIAL: Final = "serial"
 GRAPHS: Final = "graphs"
 SWITCH: Final = "switch"
-GRAPH_TOKENS: Final = 512  # between captured sizes
-FINE_GRAPH_TOKENS: Final = 128
-GRAPH_TOKENS_MAX: Final = 16_384
-_LARGE: Final = range(GRAPH_TOKENS, GRAPH_TOKENS_MAX + 1, GRAPH_TOKENS)
-_SMALL: Final = (1, 2, 4, *range(8, 256, 8), *range(256, GRAPH_TOKENS, 16))  # as vLLM captures by default
 
 
 def flags_of(variants: Sequence[str]) -> list[str]:
     """Flags of the front for these variants."""
     flags = ["--shared-prefix", BLOCKS] if BLOCKS in variants else []
     flags += ["--no-overlap-steps"] if SERIAL in variants else []
-    most = next((each.removeprefix(GRAPHS) for each in variants if each.startswith(GRAPHS)), None)
-    if most is not None:
-        larger = range(GRAPH_TOKENS, int(most) + 1, FINE_GRAPH_TOKENS) if most else _LARGE
-        flags += ["--compilation-config", json.dumps({"cudagraph_capture_sizes": [*_SMALL, *larger]})]
+    graphs = [each.removeprefix(GRAPHS) for each in variants if each.startswith(GRAPHS)]
+    flags += ["--graph-tokens", graphs[0]] if graphs else []
     return flags
 
 

@@ -94,6 +94,9 @@ NAMES: Final[tuple[Name, ...]] = (
     # engine_turns.py and server.py: steps that overlap
     *fields("engine/arg_utils", "EngineArgs", "async_scheduling", "scheduler_cls"),
     called("platforms/interface", "Platform.is_cuda_alike"),
+    # step_graphs.py
+    *fields("engine/arg_utils", "EngineArgs", "compilation_config", "max_num_batched_tokens"),
+    *fields("config/compilation", "CompilationConfig", "cudagraph_capture_sizes", "max_cudagraph_capture_size"),
     *fields("v1/core/sched/scheduler", "Scheduler", "running", "waiting"),
     *fields("v1/request", "Request", "num_computed_tokens"),
     called("v1/request", "Request.num_tokens"),

@@ -32,6 +32,7 @@ import vllm
 from engine_turns import Job, Refused, Trace, Turns
 from prometheus_client import generate_latest
 from shared_prefix import SharedPrefix, why_not
+from step_graphs import capture_steps
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
@@ -44,6 +45,7 @@ CLASSIFY: Final = "/classify"
 POOLING: Final = "/pooling"
 TOKENIZE: Final = "/tokenize"
 _BACKLOG: Final = 1024  # connections waiting to be accepted
+GRAPH_TOKENS: Final = 4_096
 BODY_BYTES_MAX: Final = 64_000_000  # bytes; a thousand inputs of 8,192 ids each
 BODY_SECONDS_MAX: Final = 60.0  # until a body has arrived
 _JSON: Final = (b"content-type", b"application/json")
@@ -238,6 +240,7 @@ def _engine(args: Namespace) -> Any:
     if args.overlap_steps:
         # The scheduler for generation would compute one more token of every input that is still on the GPU.
         args.async_scheduling, args.scheduler_cls = True, Scheduler
+    capture_steps(args.compilation_config, args.graph_tokens, step_tokens=args.max_num_batched_tokens)
     config = AsyncEngineArgs.from_cli_args(args).create_engine_config(UsageContext.OPENAI_API_SERVER)
     return LLMEngine(
         vllm_config=config,
@@ -271,6 +274,12 @@ def _arguments() -> Namespace:
         action=BooleanOptionalAction,
         default=current_platform.is_cuda_alike(),
         help="launch a step while the last one computes; by default on a GPU",
+    )
+    parser.add_argument(
+        "--graph-tokens",
+        type=int,
+        default=GRAPH_TOKENS if current_platform.is_cuda_alike() else 0,
+        help="capture steps of at most so many tokens as CUDA graphs; 0: those that vLLM captures",
     )
     return parser.parse_args()
 

@@ -11,7 +11,6 @@ import pytest
 from bench.gpu import profiled_front
 from bench.gpu.profile import as_text
 from bench.gpu.rows import Rows
-from bench.gpu.variants import flags_of
 
 
 class Step:
@@ -69,9 +68,3 @@ def test_what_the_host_does_is_noted_while_it_is_wanted(tmp_path: Path) -> None:
     (row,) = [json.loads(line) for line in (tmp_path / "functions.jsonl").read_text(encoding="utf-8").splitlines()]
     calls = {name: count for name, count, _own, _whole in row["functions"] if "sorted" in name}
     assert list(calls.values()) == [3]
-
-
-def test_captured_sizes_end_at_the_number_of_tokens_that_is_wanted() -> None:
-    flags = flags_of(["graphs1024"])
-    sizes = json.loads(flags[flags.index("--compilation-config") + 1])["cudagraph_capture_sizes"]
-    assert sizes[-6:] == [496, 512, 640, 768, 896, 1024]

@@ -24,7 +24,7 @@ ABSENT = (
     "vllm.v1.engine.llm_engine",
     "vllm.v1.executor",
 )
-OWN = ("engine_turns", "shared_prefix")
+OWN = ("engine_turns", "shared_prefix", "step_graphs")
 
 
 class Refused(Exception):
