@@ -155,7 +155,7 @@ def clean(
     """
     terminal = Terminal(json=json)
     disk, found, folder = _open_collection(settings, collection, tenant)
-    from winnow.api.collections.data_folder import BUSY_SECONDS_MAX
+    from winnow.retrieval.catalog.sql.leases.writer_lease import BUSY_SECONDS_MAX
     from winnow.retrieval.generation.cleanup import clean as cleaned
 
     lease = disk.lease(found.tenant, found.name)

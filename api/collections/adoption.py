@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, DataFolder
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.unregistered import strangers
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, read_facts, write_facts
 from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.catalog.sql.leases.writer_lease import BUSY_SECONDS_MAX
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionExists, CollectionNotFound, FolderUnknown
 from winnow.retrieval.files.layout import CollectionFolder, created_at_of, stamp_created

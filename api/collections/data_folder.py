@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from winnow.api.collections import pairing
 from winnow.api.collections.bucket.corpora import fault_of, place_of_corpus, remove_from_bucket, take_over_cache
@@ -44,8 +44,6 @@ from winnow.retrieval.store.places.place import StorePlace
 from winnow.retrieval.store.succession import create_successor, fence_restored, pass_versions
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 from winnow.retrieval.vector_format import VectorFormat
-
-BUSY_SECONDS_MAX: Final = 5.0  # maximum wait of a short write for another process; an index run takes longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +203,7 @@ class DataFolder:
         folder = self.layout.collection(collection.tenant, collection.name)
         self._require_own(collection.tenant, folder)  # before the lock, which is a file in that folder
         lease = self.lease(collection.tenant, collection.name)
-        with lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        with lease.writing(folder, wait_seconds=self.catalog.leases.busy_seconds):
             self.require_free(collection.tenant, collection.name)
             self._require_own(collection.tenant, folder)
             self.catalog.collections.begin(collection, is_alone=self.bucket is not None)
@@ -231,7 +229,7 @@ class DataFolder:
         self.catalog.collections.get(tenant, name)
         folder = self.layout.collection(tenant, name)
         lease = self.lease(tenant, name)
-        with lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        with lease.writing(folder, wait_seconds=self.catalog.leases.busy_seconds):
             doomed = self.catalog.collections.get(tenant, name)
             if self.bucket is None:
                 self._mark_for_removal(doomed, folder)
@@ -286,7 +284,7 @@ class DataFolder:
         return changing_embed_fields(
             self.layout.collection(tenant, name),
             change,
-            writing=self.writing(tenant, name, wait_seconds=BUSY_SECONDS_MAX),
+            writing=self.writing(tenant, name, wait_seconds=self.catalog.leases.busy_seconds),
             read=lambda: self.catalog.collections.get(tenant, name),
             documents_of=lambda collection: self.store(collection).snapshot().counts()[0],
         )
@@ -322,8 +320,8 @@ class DataFolder:
             stamp_created(folder.restoring, collection.created_at, syncer=syncer)
             build(folder.restoring)
             with (
-                lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX),
-                lease.folding(folder, wait_seconds=BUSY_SECONDS_MAX),
+                lease.writing(folder, wait_seconds=self.catalog.leases.busy_seconds),
+                lease.folding(folder, wait_seconds=self.catalog.leases.busy_seconds),
                 moving(folder, lease),
             ):
                 self._require_room(collection, folder, replace=replace)

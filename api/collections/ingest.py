@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
-from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, DataFolder
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.given_parts import make_structured
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.api.collections.storage_room import StorageRoom
@@ -28,6 +29,7 @@ from winnow.indexer.writer import DocumentWriter
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.quotas import Held
 from winnow.retrieval.concurrency.gil_yield import rest
+from winnow.retrieval.concurrency.lock_waits import LockWaits
 from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.embed.embedder import Embedder
@@ -106,6 +108,7 @@ class Ingest:
         self._wish = index_wish
         self._room = room
         self._read_slots = asyncio.Semaphore(LOOKING_MAX)
+        self._locks = LockWaits()
         self._reading = asyncio.Lock()  # one at a time, so that long bodies leave threads to others
 
     def make(
@@ -296,10 +299,8 @@ class Ingest:
         async with opened.turn:
             self._disk.require_unmoved()
             mine = opened.collection
-            held = self._disk.writing(mine.tenant, mine.name, wait_seconds=BUSY_SECONDS_MAX)
-            await asyncio.to_thread(held.__enter__)
-            async with contextlib.AsyncExitStack() as stack:
-                stack.push_async_exit(lambda *raised: run_to_completion(held.__exit__, *raised))
+            lock = partial(self._disk.writing, mine.tenant, mine.name)
+            async with self._locks.held(lock, wait_seconds=self._disk.catalog.leases.busy_seconds):
                 await asyncio.to_thread(self._collections.require_still, opened)
                 yield
                 self._disk.require_unmoved()

@@ -11,11 +11,12 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, DataFolder
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.unregistered import Stranger, is_removed, strangers
 from winnow.api.diagnostics.collection_files import repair_files
 from winnow.api.formatting import counted
 from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.catalog.sql.leases.writer_lease import BUSY_SECONDS_MAX
 from winnow.retrieval.errors import CollectionBusy, StorageError, StoreCorrupt
 from winnow.retrieval.files.durable import remove
 from winnow.retrieval.files.layout import CollectionFolder, created_at_of

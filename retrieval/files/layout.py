@@ -5,6 +5,7 @@ ROOT/
   folder-id                               the folder's id, which its catalog also names
   collections/TENANT/NAME/
     lock                                  held by the one process that writes
+    lock.next                             held by the process that gets it next; the other locks have such files, too
     made                                  when the collection was created, as in the catalog
     collection.json                       what it was built with, for the case that the catalog is lost
     corpus.lance/                         the chunks: the source of truth
@@ -33,6 +34,7 @@ from winnow.retrieval.files.durable import DISK, Syncer, write_file
 from winnow.retrieval.limits import COLLECTION_NAME_PATTERN
 from winnow.retrieval.tenancy import TenantName
 
+NEXT: Final = ".next"  # after the name of a lock
 _SEGMENT: Final = re.compile(COLLECTION_NAME_PATTERN)
 
 
@@ -96,7 +98,8 @@ class CollectionFolder:
 
     @property
     def locks(self) -> tuple[Path, ...]:
-        return (self.lock, self.fold_lock, self.pointer_lock)
+        held = (self.lock, self.fold_lock, self.pointer_lock)
+        return (*held, *(each.with_name(f"{each.name}{NEXT}") for each in held))
 
     def removed(self, by: str = "") -> Path:
         """The folder's path while its files are removed; no collection can have this name.

@@ -6,6 +6,9 @@
 
 Rule: a holder may wait for the locks below its own, never for those above, so no cycle can form.
 
+Whoever has to wait also holds the lock's `.next` file, one process at a time, and a new caller lets it go first. So a
+process with many writers cannot take the lock again and again while another one waits.
+
 The kernel releases a lock when its holder dies for any reason: there are no stale locks to remove.
 """
 
@@ -21,7 +24,7 @@ from typing import Final
 
 from winnow.retrieval.errors import CollectionBusy
 from winnow.retrieval.files.durable import make_folder, write_errors
-from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.layout import NEXT, CollectionFolder
 
 POINTING_SECONDS_MAX: Final = 5.0  # the longest moment, on a disk that is slow to sync
 _RETRY_SECONDS: Final = 0.02  # flock has no timeout
@@ -54,14 +57,7 @@ def pointing(folder: CollectionFolder) -> Iterator[None]:
 
 def is_written(folder: CollectionFolder) -> bool:
     """Whether the collection's lock is held just now."""
-    try:
-        handle = os.open(folder.lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _is_locked(handle)
-    finally:
-        os.close(handle)
+    return _is_held(folder.lock)
 
 
 @contextmanager
@@ -75,6 +71,28 @@ def _held(path: Path, *, wait_seconds: float, busy: str) -> Iterator[None]:
 
 def _acquire(path: Path, *, until: float, busy: str) -> int:
     """Return the open file that carries the lock."""
+    following = path.with_name(f"{path.name}{NEXT}")
+    if not _is_held(following) and (handle := _try(path)) is not None:
+        return handle
+    if time.monotonic() >= until:
+        raise CollectionBusy(busy)
+    turn = _poll(following, until=until, busy=busy)
+    try:
+        return _poll(path, until=until, busy=busy)
+    finally:
+        os.close(turn)
+
+
+def _poll(path: Path, *, until: float, busy: str) -> int:
+    while (handle := _try(path)) is None:
+        if time.monotonic() >= until:
+            raise CollectionBusy(busy)
+        time.sleep(_RETRY_SECONDS)
+    return handle
+
+
+def _try(path: Path) -> int | None:
+    """Return the open file that carries the lock, or None if another one carries it."""
     while True:
         with write_errors(path):
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -82,11 +100,19 @@ def _acquire(path: Path, *, until: float, busy: str) -> int:
         if is_locked and _is_still(path, handle):
             return handle
         os.close(handle)
-        if is_locked:
-            continue  # it belongs to a collection that was removed meanwhile
-        if time.monotonic() >= until:
-            raise CollectionBusy(busy)
-        time.sleep(_RETRY_SECONDS)
+        if not is_locked:
+            return None  # otherwise it belongs to a collection that was removed meanwhile
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _is_locked(handle)
+    finally:
+        os.close(handle)
 
 
 def _is_locked(handle: int) -> bool:

@@ -17,8 +17,11 @@ from winnow.retrieval.store.contract import Store
 _KNOWN: Final = frozenset(
     {
         "lock",
+        "lock.next",
         "fold.lock",
+        "fold.lock.next",
         "current.lock",
+        "current.lock.next",
         "in-use.lock",
         "made",
         "collection.json",

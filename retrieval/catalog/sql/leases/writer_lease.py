@@ -11,6 +11,10 @@ Only the database's clock counts. Expiry decides who should write, and never wha
 goes on as long as no other has taken it, and one that was superseded finds another token. `needs_fence` is set where a
 lease was taken from a holder that had not released it, and stays until a holder has fenced the store.
 
+A host that has to wait holds the row NAME/next, for `NEXT_SECONDS` since it last said so, and the others let it go
+first. Otherwise a host with many writers, which asks again at once, would always be faster than one that asks now and
+then.
+
 The file lock is held as well. It lets the processes of one host wait for each other without queries, excludes earlier
 versions of winnow, and shows that an unreleased row of the same host belongs to a process that has ended.
 
@@ -25,7 +29,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -38,10 +42,13 @@ from winnow.retrieval.files import locks
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 
+BUSY_SECONDS_MAX: Final = 5.0  # maximum wait of a short write for another process; an index run takes longer
 LEASE_SECONDS: Final = 9.0  # after which another host may take over from a silent holder
 RENEWAL_SECONDS: Final = 3.0  # between renewals of a holder that commits nothing
 RETRY_SECONDS: Final = 0.05  # between two attempts to take it
+NEXT_SECONDS: Final = 1.0  # for which the first of those that wait is known as such
 FOLD: Final = "/fold"  # after a collection's name, which has no slash: the row of those that build its generations
+NEXT: Final = "/next"  # after the name of a lease: the row of the one that waits for it first
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 _log = logging.getLogger(__name__)
@@ -56,9 +63,22 @@ _TAKE: Final = sql.text(f"""
         holder = :holder,
         expires_ms = {_NOW} + :lasts_ms,
         needs_fence = CASE WHEN lease.expires_ms = 0 THEN lease.needs_fence ELSE 1 END
-    WHERE lease.expires_ms < {_NOW} OR split_part(lease.holder, '/', 1) = :host
+    WHERE CASE WHEN lease.expires_ms < {_NOW} THEN NOT EXISTS (
+        SELECT 1 FROM writer_leases AS following
+        WHERE following.tenant = :tenant AND following.collection = :following
+            AND following.expires_ms > {_NOW} AND following.holder <> :holder
+    ) ELSE split_part(lease.holder, '/', 1) = :host END
     RETURNING token
 """)  # noqa: S608  no value is part of the text
+_FOLLOW: Final = sql.text(f"""
+    INSERT INTO writer_leases AS lease (tenant, collection, token, holder, expires_ms, needs_fence, next_number)
+    VALUES (:tenant, :following, 0, :holder, {_NOW} + :next_ms, 0, 0)
+    ON CONFLICT (tenant, collection) DO UPDATE SET holder = :holder, expires_ms = {_NOW} + :next_ms
+    WHERE lease.holder = :holder OR lease.expires_ms < {_NOW}
+""")  # noqa: S608  likewise
+_FOLLOWED: Final = sql.text("""
+    UPDATE writer_leases SET expires_ms = 0 WHERE tenant = :tenant AND collection = :following AND holder = :holder
+""")
 _RENEW: Final = sql.text(f"""
     UPDATE writer_leases SET
         expires_ms = {_NOW} + :lasts_ms,
@@ -99,6 +119,11 @@ class WriterLeases:
         self._database = database
         self._host = host
         self._known: dict[tuple[str, str], WriterLease] = {}
+
+    @property
+    def busy_seconds(self) -> float:
+        """Maximum wait of a short write for another process, also for one of another host that has died."""
+        return BUSY_SECONDS_MAX + (LEASE_SECONDS if self._database.is_on_server else 0.0)
 
     def of(self, tenant: str, collection: str) -> WriterLease:
         """Return the same lease for the same collection: its holder and its store share it."""
@@ -215,17 +240,45 @@ class SqlWriterLease:
             raise CollectionBusy(f"another host has changed which index of {self._name['collection']} is current")
 
     def _take(self, until: float) -> None:
-        holder = {"host": self._host, "holder": f"{self._host}/{os.getpid()}"}
-        while True:
+        values = (
+            self._name
+            | self._lasts
+            | {
+                "host": self._host,
+                "holder": f"{self._host}/{os.getpid()}",
+                "following": f"{self._name['collection']}{NEXT}",
+                "next_ms": round(1000 * NEXT_SECONDS),
+            }
+        )
+        follows_at: float | None = None  # when to say again that this host waits
+        try:
+            while True:
+                with self._database.reading() as connection:
+                    token = connection.execute(_TAKE, values).scalar()
+                    connection.commit()
+                if token is not None:
+                    self._token = int(token)
+                    return
+                now = time.monotonic()
+                if now >= until:
+                    raise CollectionBusy(f"{self._name['collection']} is in use by another host")
+                if follows_at is None or now >= follows_at:
+                    self._execute(_FOLLOW, values)
+                    follows_at = now + NEXT_SECONDS / 3
+                time.sleep(RETRY_SECONDS)
+        finally:
+            if follows_at is not None:
+                self._execute(_FOLLOWED, values)
+
+    def _execute(self, statement: sql.TextClause, values: Mapping[str, Any]) -> None:
+        """Execute what may be lost: the row expires."""
+        try:
             with self._database.reading() as connection:
-                token = connection.execute(_TAKE, self._name | self._lasts | holder).scalar()
+                _without_flush(connection)
+                connection.execute(statement, values)
                 connection.commit()
-            if token is not None:
-                self._token = int(token)
-                return
-            if time.monotonic() >= until:
-                raise CollectionBusy(f"{self._name['collection']} is in use by another host")
-            time.sleep(RETRY_SECONDS)
+        except CatalogUnavailable as error:
+            _log.warning("a lease of %s: %s", self._name["collection"], error.message)
 
     def _renew(
         self, *, count: int = 0, least: int = 0, version: int = 0, newest: int = 0, is_fenced: bool = False

@@ -7,10 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sql
 
 from tests.postgres import TEMPLATE, PostgresServer
+from tests.unit.retrieval.files.turns import TURNS_MAX, turns_of_the_other
 from winnow.retrieval.catalog.sql.database import SqlDatabase
-from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease, WriterLeases
+from winnow.retrieval.catalog.sql.leases.writer_lease import NEXT, SqlWriterLease, WriterLeases
 from winnow.retrieval.errors import CollectionBusy, DocumentNotFound, WriteFailed, WriterSuperseded
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.lease import ONE_HOST
@@ -39,6 +41,34 @@ def test_another_host_waits_until_the_lease_is_released(catalog: SqlDatabase, tm
         pass
     with two.writing(folder(tmp_path, "two")):
         assert not two.renew(), "nothing to fence after a release"
+
+
+def test_a_host_that_asks_again_at_once_does_not_keep_the_lease(catalog: SqlDatabase, tmp_path: Path) -> None:
+    one, two = lease(catalog, "one"), lease(catalog, "two")
+    for _ in range(3):
+        turns = turns_of_the_other(
+            lambda seconds: one.writing(folder(tmp_path, "one"), wait_seconds=seconds),
+            lambda seconds: two.writing(folder(tmp_path, "two"), wait_seconds=seconds),
+        )
+        assert turns <= TURNS_MAX
+
+
+def test_a_host_that_stopped_waiting_keeps_nobody_out(catalog: SqlDatabase, tmp_path: Path) -> None:
+    """Neither one that gave up, nor one that died: what it said expires."""
+    one, two, three = (lease(catalog, host) for host in ("one", "two", "three"))
+    in_vain = two.writing(folder(tmp_path, "two"), wait_seconds=0.1)
+    with one.writing(folder(tmp_path, "one")), pytest.raises(CollectionBusy), in_vain:
+        pass
+    with three.writing(folder(tmp_path, "three")):
+        pass
+    with catalog.writing() as connection:
+        soon = "extract(epoch from clock_timestamp()) * 1000 + 1500"
+        died = f"UPDATE writer_leases SET expires_ms = {soon} WHERE collection = :name"  # noqa: S608
+        connection.execute(sql.text(died), {"name": f"docs{NEXT}"})
+    with pytest.raises(CollectionBusy), three.writing(folder(tmp_path, "three")):
+        pass
+    with three.writing(folder(tmp_path, "three"), wait_seconds=30.0):
+        pass
 
 
 def test_another_host_takes_an_expired_lease_and_fences(catalog: SqlDatabase, tmp_path: Path) -> None:
