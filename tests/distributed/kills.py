@@ -4,10 +4,10 @@
     python -m tests.distributed.kills --documents 20000 --kills 0
 
 Runs `winnow index` with the bundled embedder, first with the local engine, then on a cluster of three small nodes (the
-head has no CPU for workers). In each round one node is killed (SIGKILL, by its process id) at a random moment, and
-another one joins. Compares documents, chunk numbers, spans and the bits of every vector. Prints wall and CPU seconds of
-both engines, of the command with all its processes and of the cluster. Exits with 1 if anything differs. Needs the
-extra `ray`.
+head has no CPU for workers). In each round one node is killed (SIGKILL, by its process id) at a random moment, told by
+the commits that an undisturbed run makes and so never after its end, and another one joins. Compares documents, chunk
+numbers, spans and the bits of every vector. Prints wall and CPU seconds of both engines, of the command with all its
+processes and of the cluster. Exits with 1 if anything differs. Needs the extra `ray`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.indexing.cpu_time import counted
-from bench.indexing.interrupt import write_corpus
+from bench.indexing.interrupt import COLLECTION, write_corpus
 from tests.distributed.runs import Ended, finish, rows, start
+from winnow.retrieval.files.layout import Layout
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 NODES: Final = 2  # beside the head
-MOMENTS: Final = (0.3, 0.9)  # of an undisturbed run's seconds, between which a node is killed
+MOMENTS: Final = (0.0, 0.8)  # of an undisturbed run's commits, between which a node is killed
 OBJECT_STORE_BYTES: Final = 100 * 1024 * 1024
 
 
@@ -64,9 +66,9 @@ def main() -> int:
         wrong += shown("ray", whole, is_same=rows(base / "whole") == expected)
         print(f"CPU ratio, cluster included: {whole.cpu_seconds / local.cpu_seconds:.2f}", flush=True)
         for turn in range(asked.kills):
-            after = moments.uniform(*MOMENTS) * whole.wall_seconds
+            after = round(moments.uniform(*MOMENTS) * commits(base / "whole"))
             run = on_cluster(corpus, base / "killed", kill_after=after)
-            wrong += shown(f"killed {turn}, after {after:.1f} s", run, is_same=rows(base / "killed") == expected)
+            wrong += shown(f"killed {turn}, after {after} commits", run, is_same=rows(base / "killed") == expected)
             shutil.rmtree(base / "killed")
     finally:
         shutil.rmtree(base)
@@ -100,18 +102,23 @@ def timed(
     return Timed(ended=ended, wall_seconds=time.monotonic() - began, cpu_seconds=cpu.seconds)
 
 
-def on_cluster(corpus: Path, data: Path, *, kill_after: float | None) -> Timed:
-    """Index on a new cluster, one of whose nodes is killed after so many seconds."""
+def on_cluster(corpus: Path, data: Path, *, kill_after: int | None) -> Timed:
+    """Index on a new cluster, one of whose nodes is killed after so many commits."""
     with cluster() as (nodes, pids):
         flags = ("--engine", "ray", "--ray-address", nodes.address, "--workers", str(NODES))
 
         def disturb(process: subprocess.Popen[bytes]) -> None:
             if kill_after is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(kill_after)
+                while process.poll() is None and commits(data) <= kill_after:
+                    time.sleep(0.02)
                 replace_node(nodes)
 
         return timed(corpus, data, *flags, also=pids, meanwhile=disturb)
+
+
+def commits(data: Path) -> int:
+    folder = Layout(data).collection(DEFAULT_TENANT, COLLECTION)
+    return len(list(folder.corpus.glob("_versions/*.manifest")))
 
 
 def replace_node(nodes: Any) -> None:
