@@ -1,18 +1,16 @@
-"""Several `winnow serve` over one folder and one PostgreSQL, and nginx in front of them, all on loopback."""
+"""Several `winnow serve` over one folder or bucket and one PostgreSQL, all on loopback."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +19,6 @@ import httpx2
 from tests.orphans import ends_with_parent
 
 PROJECT: Final = Path(__file__).resolve().parents[3]
-CONFIGURATION: Final = PROJECT / "deploy" / "balance" / "nginx.conf"
 KEY: Final = "key-of-the-replicas"
 HEADERS: Final = {"authorization": f"Bearer {KEY}"}
 DRAIN_SECONDS: Final = 1
@@ -34,9 +31,11 @@ class Replica:
     """One service, which comes back at the same port."""
 
     port: int
-    data: Path
+    data: str  # a folder, or s3://BUCKET/PATH
     catalog_url: str
     log: Path
+    variables: Mapping[str, str] = field(default_factory=dict)  # how to reach a bucket
+    tree: Path = PROJECT  # of the release that it runs
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,13 +45,14 @@ class Replica:
     def start(self) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WINNOW_")}  # noqa: TID251
         settings = {
-            "WINNOW_DATA": str(self.data),
+            "WINNOW_DATA": self.data,
             "WINNOW_CATALOG_URL": self.catalog_url,
             "WINNOW_API_KEY": KEY,
             "WINNOW_PORT": str(self.port),
             "WINNOW_DRAIN_SECONDS": str(DRAIN_SECONDS),
             "WINNOW_STOP_SECONDS": "30",
             "OMP_NUM_THREADS": "1",
+            **self.variables,
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -60,7 +60,7 @@ class Replica:
                 stdout=log,
                 stderr=log,
                 env=inherited | settings,
-                cwd=PROJECT,
+                cwd=self.tree,
             )
 
     def wait_until_ready(self) -> None:
@@ -83,14 +83,33 @@ class Replica:
         return self.process.wait(STOP_SECONDS_MAX)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the collections are, which all services share."""
+
+    data: str
+    catalog_url: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    server: int | None = None  # process of the object store; then each service has a cache, as on hosts of their own
+
+    def replica(self, folder: Path, at: int, port: int) -> Replica:
+        cache = {"WINNOW_CACHE_DIR": str(folder / f"cache-{at}")} if self.server else {}
+        return Replica(
+            port=port,
+            data=self.data,
+            catalog_url=self.catalog_url,
+            log=folder / f"replica-{at}.log",
+            variables={**self.variables, **cache},
+        )
+
+
 @contextlib.contextmanager
-def replicas(folder: Path, catalog_url: str, *, count: int) -> Iterator[list[Replica]]:
+def replicas(folder: Path, place: Place, *, count: int, tree: Path = PROJECT) -> Iterator[list[Replica]]:
     """Started and ready; those that still run are killed at the end."""
-    started = [
-        Replica(port=port, data=folder / "data", catalog_url=catalog_url, log=folder / f"replica-{at}.log")
-        for at, port in enumerate(free_ports(count))
-    ]
+    started = [place.replica(folder, at, port) for at, port in enumerate(free_ports(count))]
     try:
+        for each in started:
+            each.tree = tree
         started[0].start()  # alone: it makes the folder and the tables
         started[0].wait_until_ready()
         for each in started[1:]:
@@ -103,39 +122,6 @@ def replicas(folder: Path, catalog_url: str, *, count: int) -> Iterator[list[Rep
             if each.process is not None and each.process.poll() is None:
                 each.process.kill()
                 each.process.wait()
-
-
-@contextlib.contextmanager
-def balanced(folder: Path, behind: Sequence[Replica], *, repeats: bool = True) -> Iterator[str]:
-    """Run nginx with deploy/balance/nginx.conf for these replicas, and return its URL. Without `repeats`: a control."""
-    (port,) = free_ports(1)
-    place = folder / f"nginx-{port}"
-    place.mkdir()
-    servers = "".join(f"        server 127.0.0.1:{each.port} max_fails=1 fail_timeout=2s;\n" for each in behind)
-    text = CONFIGURATION.read_text(encoding="utf-8")
-    text = re.sub(r"( +server winnow-\d:8000 [^\n]*\n)+", servers, text)
-    text = text.replace("/tmp/", f"{place}/").replace("listen 8080;", f"listen 127.0.0.1:{port};")
-    text = text.replace("worker_processes auto;", "worker_processes 1;\ndaemon off;")
-    if os.geteuid() == 0:
-        text = f"user root;\n{text}"
-    if not repeats:
-        text = re.sub(r"proxy_next_upstream error[^;]*;", "proxy_next_upstream off;", text)
-    path = place / "nginx.conf"
-    path.write_text(text, encoding="utf-8")
-    program = nginx()
-    assert program is not None
-    with (place / "log").open("wb") as log:
-        process = subprocess.Popen(ends_with_parent([program, "-c", str(path)]), stdout=log, stderr=log)
-    try:
-        wait_for_port(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(STOP_SECONDS_MAX)
-
-
-def nginx() -> str | None:
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
 def free_ports(count: int) -> list[int]:
