@@ -15,6 +15,7 @@ from winnow.retrieval.errors import SettingInvalid, StoreUnavailable
 from winnow.retrieval.files.durable import write_errors
 from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.store.places.object_store import REGION_OF_OTHERS, hint_for, said_by
+from winnow.retrieval.store.places.silence import Silence
 
 CONNECT_SECONDS: Final = 5.0
 TRIES: Final = 2  # of each request
@@ -46,6 +47,7 @@ class Bucket:
         except ImportError as error:
             raise SettingInvalid(f"--data {root.url} needs boto3: pip install 'winnow-search[bucket]'") from error
         self.root = root
+        self.silence = Silence(slow_seconds=root.answer_seconds / 4)  # told by calls of Lance, which wait longest
         self._refusal: type[Exception] = ClientError
         self._errors: tuple[type[Exception], ...] = (BotoCoreError, ClientError, Boto3Error)
         access = root.access

@@ -5,7 +5,8 @@ Rule 2: Lance never repeats a request. Sent twice, a conditional put may land, a
 itself: Lance would commit the same rows again. Calls that commit nothing are repeated here instead.
 Rule 3: each call has a wall clock. A commit that is late may still land; its writer never acknowledges it, gives up its
 lease as one that failed, and its successor fences the store.
-Rule 4: versions go hours after they were replaced, because readers on other hosts cannot be seen. Readers of this host
+Rule 4: while the store is silent, calls fail at once, and one now and then asks (silence.py).
+Rule 5: versions go hours after they were replaced, because readers on other hosts cannot be seen. Readers of this host
 hold theirs by a lock in a local folder.
 """
 
@@ -183,19 +184,28 @@ class BucketPlace:
         return [each for each in self._bucket.listed(f"{self._path}/{VERSIONS}") if each.name.endswith(".manifest")]
 
     def _run(self, call: Callable[[], Result], *, seconds: float, tries: int, failure: type[WinnowError]) -> Result:
-        until = time.monotonic() + seconds
+        until, silence = time.monotonic() + seconds, self._bucket.silence
         while True:
             tries -= 1
+            began = time.monotonic()
+            if (refusal := silence.refusal(seconds=self._seconds)) is not None:
+                raise StoreUnavailable(f"{self._bucket.root.url}: {refusal}")
             try:
                 with panics():
-                    return CLOCK.run(call, seconds=max(0.0, until - time.monotonic()))
+                    result = CLOCK.run(call, seconds=max(0.0, until - began))
             except Late as late:
+                silence.unanswered(str(late), seconds=time.monotonic() - began)
                 raise StoreUnavailable(f"{self._bucket.root.url}: {late}") from None
             except FOREIGN as error:
                 said = said_by(str(error), self._secrets)
                 if not is_unanswered(str(error)):
+                    silence.answered()
                     raise failure(f"{self.name}: {said}") from error
+                silence.unanswered(said, seconds=time.monotonic() - began)
                 if tries == 0 or time.monotonic() + PAUSE_SECONDS > until:
                     # The cause would put the whole reply into a traceback.
                     raise StoreUnavailable(f"{self._bucket.root.url}: {said}{hint_for(said)}") from None
                 time.sleep(PAUSE_SECONDS)
+            else:
+                silence.answered()
+                return result

@@ -62,11 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not asked.short:
                 wrong += control(folder, services, proxy=asked.proxy)
             wrong += stopped(folder, services, place.catalog_url, proxy=asked.proxy)
-    finally:
-        if not wrong:
-            shutil.rmtree(folder)
+    except BaseException:
+        print(f"interrupted; the logs are in {folder}")
+        raise
     for each in wrong:
         print(f"WRONG: {each}; the logs are in {folder}")
+    if not wrong:
+        shutil.rmtree(folder)
     return 1 if wrong else 0
 
 

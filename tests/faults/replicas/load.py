@@ -22,6 +22,7 @@ from tests.faults.replicas.services import HEADERS
 BOUND_SECONDS: Final = 1.0
 WRITERS: Final = 2
 READERS: Final = 3
+CLIENT_SECONDS: Final = 150.0  # longer than any answer takes, also from a store that is silent
 PAUSE_SECONDS: Final = 0.05  # between two requests of a client
 DELETE_EVERY: Final = 5  # versions
 
@@ -84,7 +85,7 @@ class Load:
         return f"docs-{writer % self.collections}"
 
     def _repeat(self, act: Callable[[httpx2.Client, int, int], None], at: int) -> None:
-        with httpx2.Client(base_url=self.url, headers=HEADERS, timeout=60) as client:
+        with httpx2.Client(base_url=self.url, headers=HEADERS, timeout=CLIENT_SECONDS) as client:
             turn = 0
             while not self.stopping.is_set():
                 act(client, at, turn)

@@ -58,11 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 load = Load(address)
                 wrong += replaced(load, services, place.catalog_url)
                 wrong += losses(load, services)
-    finally:
-        if not wrong:
-            shutil.rmtree(folder)
+    except BaseException:
+        print(f"interrupted; the logs are in {folder}")
+        raise
     for each in wrong:
         print(f"WRONG: {each}; the logs are in {folder}")
+    if not wrong:
+        shutil.rmtree(folder)
     return 1 if wrong else 0
 
 

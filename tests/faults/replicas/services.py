@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ PROJECT: Final = Path(__file__).resolve().parents[3]
 KEY: Final = "key-of-the-replicas"
 HEADERS: Final = {"authorization": f"Bearer {KEY}"}
 DRAIN_SECONDS: Final = 1
+PORTS: Final = (20_000, 30_000)
 START_SECONDS_MAX: Final = 300.0  # on a machine that is busy with other things
 STOP_SECONDS_MAX: Final = 90.0
 
@@ -125,9 +127,15 @@ def replicas(folder: Path, place: Place, *, count: int, tree: Path = PROJECT) ->
 
 
 def free_ports(count: int) -> list[int]:
+    """Outside of the range that connections get theirs from: a service that is started again finds its port free."""
     with contextlib.ExitStack() as held:
-        bound = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in bound]
+        found: list[int] = []
+        while len(found) < count:
+            port = random.randrange(*PORTS)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+        return found
 
 
 def wait_for_port(port: int) -> None:
