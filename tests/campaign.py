@@ -52,6 +52,13 @@ CAMPAIGNS: Final = (
     _campaign("faults-fence-wire", 60, "tests.faults.fence", "--place", "wire"),
     _campaign("faults-ray-nodes", 60, "tests.distributed.kills", "--documents", "5000", "--kills", "10", "--seed", "1"),
     _campaign("faults-replicas", 30, "tests.faults.replicas", "--rounds", "20", "--seed", "1"),
+    _campaign(
+        "faults-replicas-bucket", 30, "tests.faults.replicas", "--rounds", "20", "--seed", "1", "--place", "bucket"
+    ),
+    _campaign(
+        "faults-replicas-haproxy", 30, "tests.faults.replicas", "--rounds", "20", "--seed", "1", "--proxy", "haproxy"
+    ),
+    _campaign("faults-replicas-rolling", 20, "tests.faults.replicas.rolling"),
     _campaign("deployment-schemas", 10, "tests.deployment.schemas"),
     _campaign("faults-life", 60, "tests.faults.life", "--steps", "20000", "--seed", "1"),
     _campaign("faults-interrupt", 30, "bench.indexing.interrupt", "--kills", "20"),
