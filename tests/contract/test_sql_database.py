@@ -16,7 +16,8 @@ import sqlalchemy as sql
 
 from tests.postgres import PostgresServer
 from winnow.retrieval.catalog.sql import sqlite as sql_sqlite
-from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.database import SILENT_SECONDS, SqlDatabase
+from winnow.retrieval.concurrency.silence import ASK_SECONDS
 from winnow.retrieval.errors import CatalogUnavailable, SettingInvalid, StoreCorrupt, WinnowError, WriteFailed
 
 PASSWORD = "p%40ss word's"  # noqa: S105  in a URL; the password itself is below
@@ -191,6 +192,15 @@ def test_a_server_that_falls_silent_is_unavailable(postgres: PostgresServer, mon
     with pytest.raises(CatalogUnavailable, match="no reply"), database.reading() as connection:
         connection.exec_driver_sql("SELECT pg_sleep(30)")
     database.close()
+
+
+def test_a_silent_server_is_waited_for_by_one_call_at_a_time(database: SqlDatabase) -> None:
+    """The others fail at once, with what the first one was told; whoever is answered ends that for all."""
+    database._silence.unanswered("no reply", seconds=SILENT_SECONDS)
+    with pytest.raises(CatalogUnavailable, match="no reply"):
+        names(database)
+    time.sleep(ASK_SECONDS)
+    assert [names(database) for _ in range(2)] == [[], []]
 
 
 def test_a_server_that_takes_no_connection_any_more_is_unavailable(postgres: PostgresServer) -> None:

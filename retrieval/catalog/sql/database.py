@@ -5,12 +5,13 @@ All SQL stores share one database: `SqlCollections(database)` and those of the o
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError, StatementError
@@ -20,7 +21,11 @@ from winnow.retrieval.catalog.sql.backend import Backend
 from winnow.retrieval.catalog.sql.migrate import Schema, is_newest, migrate, migrate_down, schema_of
 from winnow.retrieval.catalog.sql.postgres import Postgres
 from winnow.retrieval.catalog.sql.sqlite import Sqlite
+from winnow.retrieval.concurrency.silence import Silence
 from winnow.retrieval.errors import CatalogUnavailable, StoreCorrupt, WinnowError
+
+SILENT_SECONDS: Final = 10.0  # without an answer; a shorter pause fails only calls that need a new connection
+ASKED_SECONDS_MAX: Final = 20.0  # until a call that asks a silent server has failed
 
 
 class SqlDatabase:
@@ -33,6 +38,7 @@ class SqlDatabase:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._engine = backend.engine()
+        self._silence = Silence(slow_seconds=SILENT_SECONDS)
         for closing in (self._engine.dispose, backend.close):  # a command that ends closes its connections
             weakref.finalize(self, closing)
 
@@ -82,7 +88,7 @@ class SqlDatabase:
     @contextmanager
     def reading(self) -> Iterator[sql.Connection]:
         """Open a reading transaction; each statement sees what was committed before it."""
-        with self._translate_errors(), self._engine.connect() as connection:
+        with self._translate_errors(), self._connect() as connection:
             yield connection
 
     @contextmanager
@@ -165,6 +171,22 @@ class SqlDatabase:
             yield connection
             self._backend.check_migrated(connection)
             connection.commit()
+
+    def _connect(self) -> sql.Connection:
+        """Return a connection that the server has just answered on.
+
+        While the server is silent, fails at once, but for one call at a time, which asks it.
+        """
+        if (refusal := self._silence.refusal(seconds=ASKED_SECONDS_MAX)) is not None:
+            raise CatalogUnavailable(refusal)
+        began = time.monotonic()
+        try:
+            connection = self._engine.connect()
+        except DBAPIError as error:
+            self._silence.unanswered(self._backend.translated(error).detail, seconds=time.monotonic() - began)
+            raise
+        self._silence.answered()
+        return connection
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from winnow.retrieval.concurrency.silence import Silence
 from winnow.retrieval.errors import SettingInvalid, StoreUnavailable
 from winnow.retrieval.files.durable import write_errors
 from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.store.places.object_store import REGION_OF_OTHERS, hint_for, said_by
-from winnow.retrieval.store.places.silence import Silence
 
 CONNECT_SECONDS: Final = 5.0
 TRIES: Final = 2  # of each request

@@ -5,7 +5,7 @@ Rule 2: Lance never repeats a request. Sent twice, a conditional put may land, a
 itself: Lance would commit the same rows again. Calls that commit nothing are repeated here instead.
 Rule 3: each call has a wall clock. A commit that is late may still land; its writer never acknowledges it, gives up its
 lease as one that failed, and its successor fences the store.
-Rule 4: while the store is silent, calls fail at once, and one now and then asks (silence.py).
+Rule 4: while the store is silent, calls fail at once, and one at a time asks (retrieval/concurrency/silence.py).
 Rule 5: versions go hours after they were replaced, because readers on other hosts cannot be seen. Readers of this host
 hold theirs by a lock in a local folder.
 """

@@ -12,12 +12,12 @@ import pytest
 
 from tests.builders import DIMENSION, written
 from tests.s3_server import BUCKET, serving
+from winnow.retrieval.concurrency.silence import ASK_SECONDS, Silence
 from winnow.retrieval.errors import StoreUnavailable
 from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.store.places.bucket import Bucket
 from winnow.retrieval.store.places.bucket_place import BucketPlace
-from winnow.retrieval.store.places.silence import ASK_SECONDS, Silence
 
 ANSWER_SECONDS = 4.0
 READERS = 6

@@ -1,4 +1,4 @@
-"""Remembers that an object store did not answer, so that not every call waits for it as long as the first one did.
+"""Remembers that a server did not answer, so that not every call waits for it as long as the first one did.
 
 While it is silent, one call at a time asks it, and the others fail at once, also for a moment after that call. They
 would otherwise wait one after the other, for locks that the first one holds, and far beyond the deadlines of their
@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-ASK_SECONDS: Final = 1.0  # between two calls that ask a silent store: what Retry-After asks for
+ASK_SECONDS: Final = 1.0  # between two calls that ask a silent server: what Retry-After asks for
 
 
 class Silence:
-    """Of one object store, for all calls of a process. Thread-safe."""
+    """Of one server, for all calls of a process. Thread-safe."""
 
     def __init__(self, *, slow_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         """A failure that took less than `slow_seconds` keeps no lock for long, and is no silence."""
@@ -37,7 +37,7 @@ class Silence:
             return None
 
     def answered(self) -> None:
-        """The store answered, whatever it said."""
+        """The server answered, whatever it said."""
         with self._lock:
             self._ask_at = None
 
