@@ -52,6 +52,8 @@ class Ranking:
     @property
     def judged(self) -> int:
         """Number of candidates that were reranked."""
+        if self.judged_by == RECALL_ORDER:
+            return 0
         return sum(each.relevance is not None for each in self.ranked)
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 from opentelemetry import trace
@@ -187,20 +188,42 @@ class Stage:
 _UNTRACED: Final = Stage(None)
 
 
-@contextmanager
-def stage(name: str) -> Iterator[Stage]:
+class _MeasuredStage:
+    """What `stage` returns. A generator would take three times as long to enter and leave, four times a search."""
+
+    __slots__ = ("_began", "_name", "_record", "_step")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> Stage:
+        self._record = _CURRENT.get()
+        self._step = None
+        if self._record is None:
+            return _UNTRACED
+        self._began = time.perf_counter()
+        if not self._record.span.is_recording():
+            return _UNTRACED
+        self._step = step(self._name)
+        return self._step.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        record = self._record
+        if record is None:
+            return
+        try:
+            if self._step is not None:
+                self._step.__exit__(kind, error, traceback)
+        finally:
+            taken = 1_000.0 * (time.perf_counter() - self._began)
+            record.stages_ms[self._name] = record.stages_ms.get(self._name, 0.0) + taken
+
+
+def stage(name: str) -> _MeasuredStage:
     """Measure and trace a stage of the current request; the times of stages of one name are added up."""
-    record = _CURRENT.get()
-    if record is None:
-        yield _UNTRACED
-        return
-    began = time.perf_counter()
-    try:
-        with step(name) as running:
-            yield running
-    finally:
-        taken = 1_000.0 * (time.perf_counter() - began)
-        record.stages_ms[name] = record.stages_ms.get(name, 0.0) + taken
+    return _MeasuredStage(name)
 
 
 @contextmanager

@@ -28,9 +28,11 @@ async def while_connected(request: Request, answering: Coroutine[Any, Any, Answe
     """Return or raise what `answering` does; cancel it and raise `CallerLeft` once the caller disconnects.
 
     The request's body must have been read. It runs in the caller's task, since another would cost turns of the loop; a
-    cancellation is counted as `asyncio.timeout` does, so that one from elsewhere stays one.
+    cancellation is counted as `asyncio.timeout` does, so that one from elsewhere stays one. Nobody watches until the
+    answer waits for something: most searches do not, and a task takes longer than parsing their request.
     """
     route, has_left = asyncio.current_task(), False
+    watching: asyncio.Task[None] | None = None
     assert route is not None, "coroutines run in tasks. This is a bug."
     cancelled_before = route.cancelling()
 
@@ -39,8 +41,12 @@ async def while_connected(request: Request, answering: Coroutine[Any, Any, Answe
         has_left = True
         route.cancel()
 
-    watching = asyncio.ensure_future(_left(request))
-    watching.add_done_callback(leave)
+    def watch() -> None:
+        nonlocal watching
+        watching = asyncio.ensure_future(_left(request))
+        watching.add_done_callback(leave)
+
+    beginning = asyncio.get_running_loop().call_soon(watch)
     try:
         return await answering  # also after the caller left: until its resources are released
     except asyncio.CancelledError:
@@ -48,8 +54,10 @@ async def while_connected(request: Request, answering: Coroutine[Any, Any, Answe
             raise CallerLeft from None
         raise
     finally:
-        watching.remove_done_callback(leave)
-        watching.cancel()
+        beginning.cancel()
+        if watching is not None:
+            watching.remove_done_callback(leave)
+            watching.cancel()
         if has_left:
             route.uncancel()
 

@@ -90,7 +90,9 @@ class Telemetry:
         self._skipped = self._counter(RERANK_SKIPPED, RerankSkipped)
         self._rewrites = self._counter(REWRITES, ("applied", *RewriteReason))
         self._rewrite_tokens = self._counter(REWRITE_TOKENS)
-        self._query_vectors = self._counter(QUERY_VECTORS, ("computed", "remembered"))
+        query_vectors = self._counter(QUERY_VECTORS, ("computed", "remembered"))
+        self._computed, self._remembered = query_vectors.labels("computed"), query_vectors.labels("remembered")
+        self._by_answer: dict[tuple[str, int], Counter] = {}  # of routes and statuses, of which there are few
 
     @classmethod
     def over(cls, parts: Services) -> Self:
@@ -219,7 +221,10 @@ class Telemetry:
         self._registry.register(_Watched(metric, read))
 
     def requested(self, route: str, status: int) -> None:
-        self._requests.labels(route, str(status)).inc()
+        counter = self._by_answer.get((route, status))
+        if counter is None:  # `labels` takes longer than counting
+            counter = self._by_answer[route, status] = self._requests.labels(route, str(status))
+        counter.inc()
 
     def searched(self, answer: Answer) -> None:
         recalled, exemplar = answer.recalled, tracing.exemplar()
@@ -234,8 +239,8 @@ class Telemetry:
         for stage, taken in milliseconds.items():
             if taken is not None:
                 self._stages.observe("search", stage, taken / 1000.0, exemplar)
-        self._query_vectors.labels("remembered").inc(recalled.queries_remembered)
-        self._query_vectors.labels("computed").inc(recalled.queries - recalled.queries_remembered)
+        self._remembered.inc(recalled.queries_remembered)
+        self._computed.inc(recalled.queries - recalled.queries_remembered)
         if answer.rewriting is not None:
             self._rewrites.labels(answer.rewriting.reason or "applied").inc()
             self._rewrite_tokens.inc(answer.rewriting.tokens)

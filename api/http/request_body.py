@@ -52,6 +52,11 @@ class ReadRequest(Request):
         self._body: bytes | bytearray = content  # type: ignore[assignment]  # avoids a copy
         self._json = value
 
+    @property
+    def parsed(self) -> Any:
+        """The value of a JSON body."""
+        return self._json
+
     def take_body(self) -> bytes | bytearray:
         """Return the body and drop the reference to it."""
         content, self._body = self._body, b""

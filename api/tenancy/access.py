@@ -12,6 +12,7 @@ access for good.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import ipaddress
 import logging
@@ -47,6 +48,7 @@ _NOBODYS: Final = bytes(32)  # compared with if the id is unknown; no text is kn
 log = logging.getLogger(__name__)
 
 
+@functools.lru_cache(64)  # names that callers choose
 def is_loopback(host: str) -> bool:
     """Whether this address or name can only mean this machine."""
     bare = host.strip().removeprefix("[").removesuffix("]")

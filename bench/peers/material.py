@@ -1,4 +1,7 @@
-"""The same chunks and vectors for every store: texts of Python's standard library, embedded by the bundled model."""
+"""The same chunks and vectors for every store: source text of Python, embedded by the bundled model.
+
+The first 20,000 or so are of the standard library, the others of the packages that are installed with winnow.
+"""
 
 from __future__ import annotations
 
@@ -63,15 +66,17 @@ def material_of(folder: Path, *, count: int, vectors: str = "float32") -> Materi
 
 
 def _chunks(count: int) -> Iterator[str]:
+    paths = sysconfig.get_paths()
     found = 0
-    for file in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
-        text = file.read_text(encoding="utf-8", errors="ignore")
-        for start in range(0, len(text) - CHUNK_CHARACTERS, CHUNK_CHARACTERS):
-            if found == count:
-                return
-            found += 1
-            yield text[start : start + CHUNK_CHARACTERS]
-    sys.exit(f"the standard library has only {found} chunks")
+    for folder in (Path(paths["stdlib"]), Path(paths["purelib"])):
+        for file in sorted(folder.rglob("*.py")):
+            text = file.read_text(encoding="utf-8", errors="ignore")
+            for start in range(0, len(text) - CHUNK_CHARACTERS, CHUNK_CHARACTERS):
+                if found == count:
+                    return
+                found += 1
+                yield text[start : start + CHUNK_CHARACTERS]
+    sys.exit(f"the standard library and the installed packages have only {found} chunks")
 
 
 def _read(data: Path) -> Material:

@@ -6,7 +6,8 @@ amounts are counted on the disk, for all processes together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from enum import StrEnum
@@ -132,10 +133,12 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         """Add usage of the same tenant and day."""
         assert (self.tenant, self.day) == (other.tenant, other.day), "usage of the same tenant and day. This is a bug."
-        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in AMOUNTS})
+        sums = map(operator.add, _amounts(self), _amounts(other))
+        return Usage(tenant=self.tenant, day=self.day, **dict(zip(AMOUNTS, sums, strict=True)))
 
 
 AMOUNTS: Final = tuple(each.name for each in fields(Usage) if each.name not in {"tenant", "day"})
+_amounts: Final[Callable[[Usage], tuple[int, ...]]] = operator.attrgetter(*AMOUNTS)
 
 
 class UsageBook(Protocol):

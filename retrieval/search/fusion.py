@@ -11,6 +11,7 @@ trained on (training/order.py, bench/RESULTS.md): on texts that it knows, an emb
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,6 +78,11 @@ def deviations(values: Vectors, among: Vectors) -> NDArray[np.float64]:
     """
     if not len(among):
         return np.zeros(len(values))
-    usual = np.sort(among.astype(np.float64))
-    spread = float(usual.std()) if usual[0] < usual[-1] else 1.0
-    return (values.astype(np.float64) - float(usual.mean())) / spread
+    usual = among.astype(np.float64)
+    usual.sort()
+    mean = float(np.add.reduce(usual)) / len(usual)
+    spread = 1.0
+    if usual[0] < usual[-1]:  # as `std` does to the bit, in a third of its time for a list this short
+        rest = usual - mean
+        spread = math.sqrt(float(np.add.reduce(rest * rest)) / len(usual))
+    return (values.astype(np.float64) - mean) / spread

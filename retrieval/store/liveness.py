@@ -52,7 +52,7 @@ class LiveSet:
         known = self._known.rows
         if not len(known):
             return np.zeros(len(numbers), dtype=np.bool_)
-        places = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
+        places = np.minimum(known.searchsorted(numbers), len(known) - 1)
         alive: Flags = (known[places] == numbers) & ((self._bits[places >> 3] & _bit(places)) != 0)
         return alive
 

@@ -116,8 +116,8 @@ class FragmentRows:
 
     def addresses_of(self, numbers: ChunkNumbers) -> Addresses:
         """Return the addresses; `NOWHERE` for numbers that are not live here."""
-        places = np.minimum(np.searchsorted(self.numbers, numbers), len(self.numbers) - 1)
-        found = (self.numbers[places] == numbers) & self.alive[places]
+        places = self.numbers.searchsorted(numbers)
+        found = (self.numbers.take(places, mode="clip") == numbers) & self.alive.take(places, mode="clip")
         return np.where(found, self._addresses(places), NOWHERE)
 
     def numbers_at(self, offsets: Offsets) -> ChunkNumbers:
@@ -148,7 +148,9 @@ class FragmentRows:
         return int(np.count_nonzero(self.documents.begins & self.alive))
 
     def _addresses(self, places: NDArray[np.integer]) -> Addresses:
-        addresses: Addresses = self.offsets[places].astype(np.int64) + (self.files.number << _OFFSET_BITS)
+        """Return the addresses at these places; for a place behind the last, that of the last."""
+        offsets = self.offsets.take(places, mode="clip")
+        addresses: Addresses = offsets.astype(np.int64) + (self.files.number << _OFFSET_BITS)
         return addresses
 
 
@@ -167,6 +169,7 @@ class StoredRows:
         lasts = np.array([rows.numbers[-1] for rows in self.fragments], dtype=np.int64)
         if not bool((self._firsts[1:] > lasts[:-1]).all()):
             raise StoreCorrupt("chunk numbers do not ascend from fragment to fragment")
+        self._count = sum(rows.count for rows in self.fragments)  # every search asks for it
         self.live: Final = LiveSet.of(_concatenate(rows.live() for rows in self.fragments)) if live is None else live
 
     def followed_by(self, fragments: Sequence[FragmentRows]) -> StoredRows:
@@ -194,6 +197,8 @@ class StoredRows:
 
     def count(self, *, after: int = -1) -> int:
         """Return how many live chunks have a greater number."""
+        if not self.fragments or after < self._firsts[0]:
+            return self._count
         return sum(rows.count_after(after) for rows in self._from(after))
 
     def document_count(self) -> int:
@@ -206,8 +211,8 @@ class StoredRows:
     def addresses_of(self, numbers: ChunkNumbers) -> Addresses:
         """Return the address of each of these chunks, in the given order; `NOWHERE` for one that is not live."""
         addresses = np.full(len(numbers), NOWHERE, dtype=np.int64)
-        holders = np.searchsorted(self._firsts, numbers, side="right") - 1
-        order = np.argsort(holders, kind="stable")
+        holders = self._firsts.searchsorted(numbers, side="right") - 1
+        order = holders.argsort(kind="stable")
         for holder, run in runs_of(holders[order]):
             if holder >= 0:
                 asked = order[run]
@@ -246,7 +251,7 @@ def _concatenate(parts: Iterable[ChunkNumbers]) -> ChunkNumbers:
 
 def runs_of(values: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
     """Yield each run of equal values with its slice."""
-    bounds = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
+    bounds = [0, *((values[1:] != values[:-1]).nonzero()[0] + 1).tolist(), len(values)]
     for start, end in itertools.pairwise(bounds):
         if start < end:
             yield int(values[start]), slice(start, end)

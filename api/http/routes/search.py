@@ -110,7 +110,9 @@ async def answer_question(request: Request, question: Question, *, timeout_ms: i
     The default instruction of the caller's key applies where the question has none.
     """
     parts = parts_of(request)
-    question = replace(question, key_instruction=(await principal_of(request)).defaults.instruction)
+    of_key = (await principal_of(request)).defaults.instruction
+    if of_key is not None:
+        question = replace(question, key_instruction=of_key)
     deadline = deadline_of(timeout_ms, parts.settings.timeout_ms)
     prepared = await parts.search.prepare(question)
     if prepared.is_reranked:
