@@ -194,7 +194,7 @@ def _hits(collection: str, answer: Answer) -> list[ToolHit]:
                 url=chunk.url or url_of(id_),
                 text=chunk.text,
                 relevance=result.best.relevance,
-                metadata=chunk.metadata,
+                metadata=dict(chunk.metadata),
             )
         )
     return hits

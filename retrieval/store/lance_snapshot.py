@@ -48,6 +48,7 @@ from winnow.retrieval.store.rows import (
     has_attributes,
     piece_of,
     present_columns,
+    shared_chunk_of,
     word_rules,
 )
 from winnow.retrieval.store.vector_column import VECTOR_COLUMN, vector_format, vectors_in
@@ -134,11 +135,9 @@ class LanceSnapshot:
 
     def chunks_at_hand(self, numbers: Sequence[int], cache: RowCache) -> list[Chunk] | None:
         unique, inverse = self._live_addresses(numbers)
-        rows = [row for row in cache.find(self._cache_keys(cache, unique, CHUNK_COLUMNS)) if row is not None]
-        if len(rows) < len(unique):
-            return None
-        chunks = self._place.read(lambda: [chunk_of(row) for row in rows])
-        return [chunks[position] for position in inverse]
+        keys = self._cache_keys(cache, unique, CHUNK_COLUMNS)
+        chunks = self._place.read(lambda: cache.find_made(keys, shared_chunk_of))
+        return None if chunks is None else [chunks[position] for position in inverse]
 
     def pieces(self, numbers: Sequence[int]) -> list[Piece]:
         return self._each(numbers, PIECE_COLUMNS, piece_of)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +35,8 @@ CHUNK_COLUMNS: Final = [
 ]  # fmt: skip
 PIECE_COLUMNS: Final = ["number", "document_id", "start", "end", "text", STRUCTURE_COLUMN]
 
+_CHUNK_BYTES: Final = 500  # of a chunk beside what it refers to
+_PARSED_FACTOR: Final = 8  # bytes in memory for a character of JSON, about
 _FORMAT_KEY: Final = b"winnow.format"
 _FORMAT: Final = b"3"  # of the columns below; a table of another format is refused
 _WITH_FLOAT16: Final = b"4"  # the same with vectors in float16, which an earlier winnow could not write
@@ -209,6 +214,15 @@ def chunk_of(row: dict[str, Any]) -> Chunk:
     placed = placed_of(row.pop(STRUCTURE_COLUMN, None))
     metadata, _ = _WRITTEN_BY_US.raw_decode(row.pop("metadata"))
     return Chunk(**row, metadata=metadata, part=placed.part, location=placed.location)
+
+
+def shared_chunk_of(row: dict[str, Any]) -> tuple[Chunk, int]:
+    """Convert likewise to a chunk that several requests may hold; also return about how many bytes it takes."""
+    parsed_bytes = _PARSED_FACTOR * (len(row["metadata"]) + len(row.get(STRUCTURE_COLUMN) or ""))
+    chunk = chunk_of(row)
+    texts = sum(map(sys.getsizeof, (chunk.document_id, chunk.title, chunk.text, chunk.url)))
+    shared = replace(chunk, metadata=MappingProxyType(dict(chunk.metadata)))
+    return shared, _CHUNK_BYTES + texts + parsed_bytes
 
 
 def piece_of(row: dict[str, Any]) -> Piece:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,27 @@ def test_chunks_at_hand_are_those_of_the_store_or_none(store: LanceStore, taken:
     assert store.snapshot().chunks_at_hand([4, 0, 1], cache) == [expected[4]]
     assert snapshot.chunks_at_hand([], cache) == []
     assert taken == [5]
+
+
+def test_chunks_at_hand_are_those_of_the_store_and_nobody_can_change_them(store: LanceStore) -> None:
+    """They are handed to several requests: the second gets what the first could have written to."""
+    cache, snapshot = RowCache(bytes_max=PLENTY), store.snapshot()
+    assert snapshot.chunks_at_hand([3, 0], cache) is None
+    read = snapshot.chunks([0, 1, 3], cache=cache)
+    first, again = snapshot.chunks_at_hand([3, 0], cache), snapshot.chunks_at_hand([0, 1, 3, 0], cache)
+    assert first == [read[2], read[0]]
+    assert again == [*read, read[0]]
+    assert first is not None
+    with pytest.raises(TypeError):
+        first[1].metadata["added"] = "by a caller"  # type: ignore[index]
+
+
+def test_chunks_at_hand_stay_within_the_bytes(store: LanceStore) -> None:
+    """And are right where only some of them fit, or none."""
+    for bytes_max in (700, 4_000, 6_000, PLENTY):
+        cache, snapshot = RowCache(bytes_max=bytes_max), store.snapshot()
+        for _, numbers in itertools.product(range(3), ([0], [1, 2], [3], [4, 0])):
+            expected = snapshot.chunks(numbers, cache=cache)
+            assert snapshot.chunks_at_hand(numbers, cache) in (None, expected)
+            assert cache.state.bytes <= bytes_max
+    assert snapshot.chunks_at_hand([4, 0], cache) is not None
