@@ -20,6 +20,7 @@ from tests.builders import DIMENSION, written
 from tests.postgres import TEMPLATE, PostgresServer
 from winnow.api.collections.data_folder import DataFolder
 from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease, WriterLeases
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import StorageMoved, WinnowError, WriterSuperseded
@@ -102,7 +103,8 @@ def hosts(tmp_path: Path, postgres: PostgresServer) -> Iterator[Hosts]:
 class OneLease(WriterLeases):
     """Always the same one."""
 
-    def __init__(self, lease: WriterLease) -> None:
+    def __init__(self, database: SqlDatabase, lease: WriterLease) -> None:
+        super().__init__(database)
         self._lease = lease
 
     def of(self, tenant: str, collection: str) -> WriterLease:
@@ -111,7 +113,8 @@ class OneLease(WriterLeases):
 
 def first_host(hosts: Hosts) -> DataFolder:
     """The same folder, with the lease that pauses."""
-    return replace(hosts.disk, catalog=replace(hosts.disk.catalog, leases=OneLease(hosts.first)))
+    catalog = hosts.disk.catalog
+    return replace(hosts.disk, catalog=replace(catalog, leases=OneLease(catalog.database, hosts.first)))
 
 
 WRITES: dict[str, Callable[[LanceStore], object]] = {
