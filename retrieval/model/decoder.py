@@ -3,7 +3,8 @@
 Rule 1: no padding; the tokens of a pack go through the linear layers as one matrix (retrieval/model/packing.py).
 Rule 2: the common prefix of all sequences is computed once and leaves its keys and values.
 Rule 3: the last layer computes the last positions only, and no head is applied.
-Rule 4: on a CPU, keys and values of a model with one layer are computed once for each token of a small vocabulary.
+Rule 4: on a CPU, what treats each token alone is computed in windows of few sizes (retrieval/model/linear.py).
+Rule 5: on a CPU, keys and values of a model with one layer are computed once for each token of a small vocabulary.
 """
 
 from __future__ import annotations
@@ -22,14 +23,13 @@ from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.model.attention import Past, Rows, attend, attend_from_ends
 from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
-from winnow.retrieval.model.linear import Linear, linear_for
+from winnow.retrieval.model.linear import Linear, in_windows, linear_for
 from winnow.retrieval.model.number_type import NumberType
 from winnow.retrieval.model.packing import Group, Pack
 from winnow.retrieval.records import Vectors
 
 Take = Callable[..., Tensor]  # (name, *shape) to a weight, on the device and in the compute type
 
-_SIZES_BITS: Final = 4  # of the number of a pack's tokens that are kept; it is rounded up
 TABLE_BYTES_MAX: Final = 128_000_000  # of a model; the vocabulary of Qwen3 itself would take gigabytes
 
 
@@ -59,16 +59,14 @@ class QwenDecoder:
         """Compute the prefix's keys and values, layer by layer. The last layer needs nothing else."""
         if not prefix:
             return [None] * len(self._layers)
-        length, filler = len(prefix), self._filler(len(prefix))  # causality hides what comes after
-        rows = [Rows(Group(start=0, lengths=(length + len(filler),)), self._device)]
-        rotation = self._rotations.at(np.arange(length + len(filler)))
-        states = self._embed([*prefix, *filler])
+        rows = [Rows(Group(start=0, lengths=(len(prefix),)), self._device)]
+        rotation = self._rotations.at(np.arange(len(prefix)))
+        states = self._embed_tensor(torch.tensor(prefix, device=self._device))
         past: list[Past] = []
         for layer in self._layers:
             heads = layer.project(states)
             keys = turned(heads.keys, rotation)
-            known = keys[:length].transpose(0, 1), heads.values[:length].transpose(0, 1)
-            past.append((known[0].unsqueeze(0), known[1].unsqueeze(0)))
+            past.append((keys.transpose(0, 1).unsqueeze(0), heads.values.transpose(0, 1).unsqueeze(0)))
             if layer is not self._layers[-1]:
                 states = layer.finish(states, attend(turned(heads.queries, rotation), keys, heads.values, rows, None))
         return past
@@ -77,13 +75,11 @@ class QwenDecoder:
         """(members, hidden): the normed states of a pack's last positions; `ids` are its sequences joined."""
         before = 0 if past[0] is None else past[0][0].shape[2]
         table = self._table  # of the only layer: of that, the last positions' states are enough
-        filler = self._filler(len(ids)) if table is None else []
-        groups = [*pack.groups, *([Group(start=len(ids), lengths=(len(filler),))] if filler else [])]
-        lengths = [length for group in groups for length in group.lengths]
+        lengths = pack.lengths
         rotation = self._rotations.at(np.concatenate([np.arange(length) for length in lengths]) + before)
         ends = torch.from_numpy(np.cumsum(lengths) - 1).to(self._device)
-        rows = [Rows(group, self._device) for group in groups]
-        tokens = torch.tensor([*ids, *filler], device=self._device)
+        rows = [Rows(group, self._device) for group in pack.groups]
+        tokens = torch.tensor(ids, device=self._device)
         states = self._embed_tensor(tokens if table is None else tokens[ends])
         for layer, known in zip(self._layers, past, strict=True):
             if layer is not self._layers[-1]:
@@ -96,20 +92,8 @@ class QwenDecoder:
                 keys = turned(heads.keys, rotation)
                 attended = attend_from_ends(turned(heads.queries, rotation[ends]), keys, heads.values, rows, known)
             states = layer.finish(states, attended)
-        normed = _norm(states[: len(pack.lengths)], self._norm, self._config)
+        normed = _norm(states, self._norm, self._config)
         return np.asarray(normed.float().cpu().numpy(), dtype=np.float32)
-
-    def _filler(self, tokens: int) -> list[int]:
-        """Tokens to add, so that packs have few different sizes: 8 in each octave.
-
-        oneDNN keeps what it prepared for each size, about half a megabyte for each product, and memory of a size that
-        was used before is used again.
-        """
-        step = 1 << max(tokens.bit_length() - _SIZES_BITS, 0)
-        return [0] * (-tokens % step) if self._device.type == "cpu" else []
-
-    def _embed(self, ids: Sequence[int]) -> Tensor:
-        return self._embed_tensor(torch.tensor(ids, device=self._device))
 
     def _embed_tensor(self, tokens: Tensor) -> Tensor:
         return functional.embedding(tokens, self._embedding).to(self._dtype)
@@ -150,7 +134,7 @@ class _Layer:
         return Heads(
             queries=self.queries(normed if wanted is None else normed[wanted]),
             keys=self._heads(normed, self._key, self._key_norm),
-            values=self._linear.product(normed, self._value).view(len(normed), -1, self._config.head_dim),
+            values=in_windows(self._values, normed),
         )
 
     def queries_of(self, states: Tensor) -> Tensor:
@@ -161,6 +145,9 @@ class _Layer:
 
     def finish(self, states: Tensor, attended: Tensor) -> Tensor:
         """The part after attention; `attended` is (tokens, query_heads * head_dim)."""
+        return in_windows(self._finish, states, attended)
+
+    def _finish(self, states: Tensor, attended: Tensor) -> Tensor:
         linear = self._linear
         states = linear.product_plus(linear.operand(attended), self._out, states)
         normed = linear.operand(_norm(states, self._norm_mlp, self._config))
@@ -168,8 +155,13 @@ class _Layer:
         return linear.product_plus(opened, self._down, states)
 
     def _heads(self, normed: Tensor, weight: Tensor, norm: Tensor) -> Tensor:
-        heads = self._linear.product(normed, weight).view(len(normed), -1, self._config.head_dim)
-        return _norm(heads, norm, self._config)
+        return in_windows(lambda rows: _norm(self._split(rows, weight), norm, self._config), normed)
+
+    def _values(self, normed: Tensor) -> Tensor:
+        return self._split(normed, self._value)
+
+    def _split(self, normed: Tensor, weight: Tensor) -> Tensor:
+        return self._linear.product(normed, weight).view(len(normed), -1, self._config.head_dim)
 
 
 class _TokenTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import torch
@@ -11,6 +12,9 @@ from torch.nn import functional
 from winnow.retrieval.model.number_type import NumberType
 
 _onednn: Final[Any] = torch.ops.mkldnn
+WINDOW_ROWS_MAX: Final = 1_024
+_FINE_ROWS: Final = 256
+_STEP: Final = 64  # rows
 _HAS_ONEDNN: Final = bool(torch.backends.mkldnn.is_available()) and hasattr(_onednn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
@@ -82,6 +86,36 @@ def linear_for(device: torch.device, number_type: NumberType) -> Linear:
         return MixedLinear()
     is_float32 = number_type.products == torch.float32
     return OneDnnLinear() if _HAS_ONEDNN and device.type == "cpu" and is_float32 else Linear()
+
+
+def in_windows(compute: Callable[..., Tensor], *operands: Tensor) -> Tensor:
+    """Apply a function of rows to matrices with the same number of rows, on a CPU in windows of few sizes.
+
+    oneDNN generates code for each number of rows and keeps it, 0.6 MB for each product: a service that reranks texts of
+    all lengths would grow by hundreds of megabytes. No row depends on another, so windows change no result.
+    """
+    windows = [] if operands[0].is_cuda else list(row_windows(len(operands[0])))
+    if len(windows) < 2:
+        return compute(*operands)
+    found = [compute(*(each[start:stop] for each in operands))[new - start :] for start, new, stop in windows]
+    return torch.cat(found)
+
+
+def row_windows(rows: int) -> Iterator[tuple[int, int, int]]:
+    """Yield windows that cover all rows: start, the first row that no window before has, and stop.
+
+    Their sizes are powers of two up to `_FINE_ROWS`, and multiples of `_STEP` from there to `WINDOW_ROWS_MAX`. A window
+    may begin before the end of the one before it.
+    """
+    new = 0
+    while new < rows:
+        left = rows - new
+        size = min(1 << (left - 1).bit_length() if left <= _FINE_ROWS else -(-left // _STEP) * _STEP, WINDOW_ROWS_MAX)
+        if size > rows:
+            size = 1 << (left.bit_length() - 1) if left <= _FINE_ROWS else left // _STEP * _STEP
+        stop = min(new + size, rows)
+        yield stop - size, new, stop
+        new = stop
 
 
 def _tensor(found: Any) -> Tensor:

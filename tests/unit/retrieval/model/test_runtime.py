@@ -19,7 +19,7 @@ from winnow.retrieval.model import attention, decoder
 from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import find_model
-from winnow.retrieval.model.linear import Linear
+from winnow.retrieval.model.linear import WINDOW_ROWS_MAX, Linear, OneDnnLinear, in_windows, row_windows
 from winnow.retrieval.model.number_type import FLOAT32
 from winnow.retrieval.model.runtime import QwenRuntime
 from winnow.retrieval.records import Vectors
@@ -135,22 +135,51 @@ def test_a_pack_gathers_into_the_memory_of_the_one_before(tmp_path: Path) -> Non
     assert [each.data_ptr() for each in table._gathered] == before
 
 
-def test_packs_and_prefixes_have_few_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of products of 33 to 256 rows 8 in each octave, whatever is asked, each less than an eighth larger than asked."""
-    asked, sizes = 0, set()
+def test_products_have_few_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked: oneDNN keeps code for each size. The states are those of whole products."""
+    sizes = set()
     gated = Linear.gated
 
     def watched(self: Linear, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-        assert len(x) <= 2 or asked <= len(x) < asked * 1.125
         sizes.add(len(x))
         return gated(self, x, gate, up)
 
     monkeypatch.setattr(decoder, "linear_for", lambda *_: Linear())
     monkeypatch.setattr(Linear, "gated", watched)
     runtime = runtime_of(write_reranker(tmp_path / "model", TinyShape()))
-    for asked in range(33, 257, 3):
-        asyncio.run(runtime.last_states(sequences_of([asked]), prefix=sequences_of([asked])[0]))
-    assert len(sizes - {1, 2}) == 3 * 8  # the last layer's are of ends alone
+    asked = [
+        (sequences_of([5] * (count % 40 + 1) + [count]), sequences_of([count])[0]) for count in range(1, 1_200, 37)
+    ]
+    found = [asyncio.run(runtime.last_states(*each)) for each in asked]
+    assert sizes <= {1 << bits for bits in range(9)} | set(range(256, 1_025, 64))
+    monkeypatch.setattr(decoder, "in_windows", lambda compute, *operands: compute(*operands))
+    whole = [asyncio.run(runtime.last_states(*each)) for each in asked]
+    assert len(sizes) > 50
+    for one, other in zip(found, whole, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+def test_windows_cover_every_row_once() -> None:
+    """What a window computes again, it has of a window before, and it is less than half."""
+    for rows in (*range(1, 600), 1_023, 1_024, 1_025, 1_300, 2_048, 5_000):
+        windows = list(row_windows(rows))
+        assert [new for _, new, _ in windows] == [0, *(stop for _, _, stop in windows[:-1])]
+        assert windows[-1][2] == rows
+        assert all(0 <= start <= new < stop <= start + WINDOW_ROWS_MAX for start, new, stop in windows)
+        assert all(new - start < stop - new for start, new, stop in windows)
+        assert len(windows) <= -(-rows // WINDOW_ROWS_MAX) + 1
+
+
+def test_windows_change_no_bit() -> None:
+    """A row of a product does not depend on the others."""
+    generator = torch.Generator().manual_seed(1)
+    linear = OneDnnLinear()
+    weight = linear.prepare(torch.randn(576, 384, generator=generator))
+    states = torch.randn(1_500, 384, generator=generator)
+    with torch.inference_mode():
+        for rows in (1, 13, 300, 1_500):
+            whole = linear.product(states[:rows], weight)
+            assert torch.equal(in_windows(lambda x: linear.product(x, weight), states[:rows]), whole)
 
 
 @pytest.mark.parametrize("shape", [(7, 48), (300, 512), (5, 6, 64), (1, 384)])
