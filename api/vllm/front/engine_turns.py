@@ -136,11 +136,13 @@ class Turns:
 
     def _take(self) -> bool:
         """Take everything that has arrived; wait if there is nothing to schedule. False means stop."""
+        is_scheduled = False  # whether all that has arrived is in a step
         while True:
             try:
                 arrived = self._arrived.get(block=not self._waiting)
             except queue.Empty:
-                if self._has_work():
+                is_scheduled = is_scheduled or self._is_scheduled()
+                if not is_scheduled or self._has_result():
                     return True
                 try:
                     arrived = self._arrived.get(timeout=_LOOK_SECONDS)
@@ -150,20 +152,22 @@ class Turns:
                 return False
             act, job = arrived
             act(job)
+            is_scheduled = False
 
-    def _has_work(self) -> bool:
-        """Whether a step has something to schedule, or a result to deliver; else everything is on the GPU."""
-        if not self._core.batch_queue:  # steps do not overlap, or none is in flight
-            return True
+    def _is_scheduled(self) -> bool:
+        """Whether the next step would have nothing to compute. Reads every input in progress."""
         scheduler = self._core.scheduler
-        future, *_ = self._core.batch_queue[-1]  # the oldest
-        on_gpu = getattr(future, "async_output", None)
         return (
-            on_gpu is None
-            or on_gpu.async_copy_ready_event.query()
-            or bool(scheduler.waiting)
-            or any(each.num_computed_tokens < each.num_tokens for each in scheduler.running)
+            bool(self._core.batch_queue)  # else steps do not overlap, or none is in flight
+            and not scheduler.waiting
+            and all(each.num_computed_tokens >= each.num_tokens for each in scheduler.running)
         )
+
+    def _has_result(self) -> bool:
+        """Whether the oldest step in flight is done, or computes where nothing tells."""
+        future, *_ = self._core.batch_queue[-1]
+        on_gpu = getattr(future, "async_output", None)
+        return on_gpu is None or on_gpu.async_copy_ready_event.query()
 
     def _add(self, job: Job) -> None:
         """Does what `LLMEngine.add_request` does, with a prepared input."""

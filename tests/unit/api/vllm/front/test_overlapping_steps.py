@@ -50,7 +50,8 @@ def job_of(front: Any) -> Any:
 def test_an_arrival_is_taken_while_the_gpu_computes(front: Any) -> None:
     gpu = Gpu()
     turns = turns_of(front, gpu)
-    assert not turns._has_work()
+    assert turns._is_scheduled()
+    assert not turns._has_result()
     later = threading.Timer(0.05, turns.put, [job_of(front)])
     later.start()
     assert turns._take()
