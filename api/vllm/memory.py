@@ -3,7 +3,7 @@
 A server's need on one GPU is the sum of four figures, of which only the first is exact:
 
     weights       the parameters, in the format in which they are kept
-    work          what one step of `batched_tokens` holds at once
+    work          what one step of `batched_tokens` holds at once, and what captured steps keep for the largest of them
     cache         keys and values of one full step and one longest input; more only makes repeats cheaper
     allowance     CUDA's own context, captured graphs, what allocators leave unused
 
@@ -43,6 +43,7 @@ class Load:
     quantization: Quantization
     batched_tokens: int
     window: int
+    graph_tokens: int = 0  # of the largest step that is captured beyond those that vLLM captures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def memory_need(load: Load, *, split: int = 1) -> Need:
     kept = load.batched_tokens + load.window
     return Need(
         weights=math.ceil(weights / split),
-        work=math.ceil(load.batched_tokens * row / split),
+        work=math.ceil((load.batched_tokens + load.graph_tokens) * row / split),
         cache=math.ceil(kept * cache_bytes_per_token(load) / split),
     )
 

@@ -32,7 +32,7 @@ import vllm
 from engine_turns import Job, Refused, Trace, Turns
 from prometheus_client import generate_latest
 from shared_prefix import SharedPrefix, why_not
-from step_graphs import capture_steps
+from step_graphs import GRAPH_TOKENS, capture_steps
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
@@ -45,7 +45,6 @@ CLASSIFY: Final = "/classify"
 POOLING: Final = "/pooling"
 TOKENIZE: Final = "/tokenize"
 _BACKLOG: Final = 1024  # connections waiting to be accepted
-GRAPH_TOKENS: Final = 4_096
 BODY_BYTES_MAX: Final = 64_000_000  # bytes; a thousand inputs of 8,192 ids each
 BODY_SECONDS_MAX: Final = 60.0  # until a body has arrived
 _JSON: Final = (b"content-type", b"application/json")

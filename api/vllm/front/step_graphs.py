@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+GRAPH_TOKENS: Final = 4_096  # the largest step that is captured by default: the first portion of a request, and less
 SPACING: Final = 128  # tokens between sizes: a step is padded by half of that on average, about 2 % of 3,000
 _OWN_MOST: Final = 512  # tokens; vLLM's own largest size
 

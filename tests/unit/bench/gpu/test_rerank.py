@@ -73,9 +73,7 @@ def test_a_variant_of_the_front_is_a_flag_or_a_launcher() -> None:
     assert (flags_of(["front"]), launcher_of(["front"])) == ([], [])
     assert flags_of(["front", "blocks"]) == ["--shared-prefix", "blocks"]
     assert flags_of(["front", "serial"]) == ["--no-overlap-steps"]
-    name, sizes = flags_of(["graphs"])
-    assert name == "--compilation-config"
-    assert orjson.loads(sizes)["cudagraph_capture_sizes"][-2:] == [15_872, 16_384]
+    assert flags_of(["front", "graphs4096"]) == ["--graph-tokens", "4096"]
     program, seconds = launcher_of(["front", "switch500"])
     assert (Path(program).is_file(), float(seconds)) == (True, 0.0005)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.api.vllm.front.stand_ins import imported
+from winnow.api.vllm.command import GRAPH_TOKENS_BY_FRONT
 
 
 @pytest.fixture
@@ -38,6 +39,10 @@ def test_no_size_is_larger_than_a_step(graphs: Any) -> None:
 def test_what_the_operator_chose_stays(graphs: Any) -> None:
     assert captured(graphs, 4_096, sizes=[8]) == [8]
     assert captured(graphs, 4_096, largest=64) is None
+
+
+def test_memory_is_planned_for_what_is_captured(graphs: Any) -> None:
+    assert graphs.GRAPH_TOKENS == GRAPH_TOKENS_BY_FRONT
 
 
 def test_none_wanted_leaves_the_choice_to_vllm(graphs: Any) -> None:
