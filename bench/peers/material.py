@@ -42,6 +42,12 @@ class Material:
         similarities = self.vectors @ self.query_vectors[query]
         return {self.ids[place] for place in np.argpartition(similarities, -WIDTH)[-WIDTH:]}
 
+    def rebuild_index(self, *, recall: float) -> None:
+        """Build winnow's index again, to find this share of the nearest."""
+        command = [sys.executable, "-m", "winnow.api.cli", "generations", "fold", "--collection", COLLECTION]
+        options = ["--data", str(self.data), "--index-recall", str(recall), "--json"]
+        subprocess.run([*command, *options], check=True, stdout=sys.stderr)
+
     def save(self, folder: Path) -> None:
         """Write the vectors for a peer that is a library in another Python."""
         np.save(folder / "vectors.npy", self.vectors)
@@ -50,8 +56,10 @@ class Material:
 
 
 def material_of(folder: Path, *, count: int, vectors: str = "float32") -> Material:
-    """Index `count` chunks with winnow, and take their vectors from its store."""
-    corpus, data = folder / "corpus.jsonl", folder / "winnow"
+    """Index `count` chunks with winnow, unless the folder has them, and take their vectors from its store."""
+    corpus, data, mark = folder / "corpus.jsonl", folder / "winnow", folder / "indexed"
+    if mark.is_file() and mark.read_text("utf-8") == f"{count} {vectors}":
+        return _read(data)
     with corpus.open("w", encoding="utf-8") as file:
         for place, text in enumerate(_chunks(count)):
             document = {"id": str(place), "text": text, "metadata": {"group": place % GROUPS}}
@@ -62,6 +70,7 @@ def material_of(folder: Path, *, count: int, vectors: str = "float32") -> Materi
         check=True,
         stdout=sys.stderr,
     )
+    mark.write_text(f"{count} {vectors}", "utf-8")
     return _read(data)
 
 

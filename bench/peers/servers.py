@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx2
+import orjson
 
 from bench.peers.material import COLLECTION, GROUPS, Material
 
@@ -27,9 +28,11 @@ CHROMA: Final = "/api/v2/tenants/default_tenant/databases/default_database/colle
 class Server(Protocol):
     """A store behind HTTP."""
 
-    name: str
-    process: subprocess.Popen[bytes]
-    folder: Path
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]: ...
 
     def search(self, query: int, k: int, *, group: int | None = None) -> list[str]:
         """Return the ids of the `k` nearest chunks, with texts and attributes in the answer. Thread-safe."""
@@ -70,6 +73,7 @@ class Chroma:
     client: httpx2.Client
     material: Material
     collection: str  # its id
+    ef_search: int = EF_SEARCH
     name: str = "Chroma"
 
     def search(self, query: int, k: int, *, group: int | None = None) -> list[str]:
@@ -84,10 +88,6 @@ class Chroma:
         found: list[str] = answer["ids"][0]
         return found
 
-    def written_again(self, ef_search: int) -> Chroma:
-        """Write the same chunks into a collection that looks at this many neighbours."""
-        return replace(self, collection=_write(self.client, self.material, ef_search))
-
 
 @contextlib.contextmanager
 def winnow_server(material: Material) -> Iterator[Winnow]:
@@ -98,28 +98,42 @@ def winnow_server(material: Material) -> Iterator[Winnow]:
 
 
 @contextlib.contextmanager
-def chroma_server(material: Material, python: Path, folder: Path) -> Iterator[Chroma]:
-    """Start it, and write the chunks, with its default settings."""
+def chroma_server(material: Material, python: Path, folder: Path, *, ef_search: int = EF_SEARCH) -> Iterator[Chroma]:
+    """Start it over a folder with the chunks, which are written if they are missing.
+
+    It is started twice: an index in memory keeps the `ef_search` that it was opened with.
+    """
     port = _free_port()
     command = [str(python.with_name("chroma")), "run", "--path", str(folder), "--port", str(port)]
-    with _running(command, f"http://127.0.0.1:{port}", "/api/v2/heartbeat") as (process, client):
-        collection = _write(client, material, EF_SEARCH)
-        yield Chroma(process=process, folder=folder, client=client, material=material, collection=collection)
+    url, ready = f"http://127.0.0.1:{port}", "/api/v2/heartbeat"
+    with _running(command, url, ready) as (_, client):
+        collection = _write(client, material)
+        wanted = {"new_configuration": {"hnsw": {"ef_search": ef_search}}}
+        client.put(f"{CHROMA}/{collection}", json=wanted).raise_for_status()
+    with _running(command, url, ready) as (process, client):
+        yield Chroma(
+            process=process, folder=folder, client=client, material=material, collection=collection, ef_search=ef_search
+        )
 
 
-def _write(client: httpx2.Client, material: Material, ef_search: int) -> str:
-    """Create a collection of all chunks; return its id."""
-    wanted = {"name": f"{COLLECTION}-{ef_search}", "configuration": {"hnsw": {"space": "ip", "ef_search": ef_search}}}
+def _write(client: httpx2.Client, material: Material) -> str:
+    """Create a collection of all chunks, or find the one of an earlier run; return its id."""
+    wanted = {"name": COLLECTION, "get_or_create": True, "configuration": {"hnsw": {"space": "ip"}}}
     collection: str = client.post(CHROMA, json=wanted).raise_for_status().json()["id"]
-    for start in range(0, len(material.ids), BATCH):
+    written = client.get(f"{CHROMA}/{collection}/count").raise_for_status().json()
+    for start in range(written, len(material.ids), BATCH):
         batch = slice(start, start + BATCH)
         body = {
             "ids": material.ids[batch],
-            "embeddings": material.vectors[batch].tolist(),
+            "embeddings": material.vectors[batch],
             "documents": material.texts[batch],
             "metadatas": [{"group": int(each.partition(":")[0]) % GROUPS} for each in material.ids[batch]],
         }
-        client.post(f"{CHROMA}/{collection}/add", json=body).raise_for_status()
+        client.post(
+            f"{CHROMA}/{collection}/add",
+            content=orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
+            headers={"content-type": "application/json"},
+        ).raise_for_status()
     return collection
 
 

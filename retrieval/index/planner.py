@@ -20,9 +20,11 @@ from typing import Final
 
 from winnow.retrieval.errors import InvalidRequest, MemoryTooSmall
 
-SCAN_BYTES_MAX: Final = (
-    100_000_000  # of vectors; one core compares as many in 1.7 ms, and a graph in 0.6 ms, but not exactly
-)
+# Bytes of vectors. One core compares as many, by their codes first, in 6 ms; a graph of embeddings of text takes 4 to
+# 6 ms to find 0.98 of the nearest, and a minute to be built. To find `GRAPH_RECALL` it takes 1 ms (bench/RESULTS.md).
+SCAN_BYTES_MAX: Final = 410_000_000
+SCAN_BYTES_MAX_BESIDE_GRAPH: Final = 100_000_000  # where no more than `GRAPH_RECALL` is wanted
+GRAPH_RECALL: Final = 0.95
 CPU: Final = "cpu"
 GPU_EXACT_COUNT_MAX: Final = 10_000_000  # vectors; an H200 compares as many of 1,024 dimensions in five milliseconds
 DEVICE_COUNT_MIN: Final = 10_000  # vectors; the CPU compares fewer in the time that a call to the GPU takes
@@ -117,7 +119,8 @@ def choose_plan(conditions: Conditions, *, wanted: Recipe | None = None) -> Plan
 def _on_cpu(conditions: Conditions, wanted: Recipe | None) -> Plan:
     if wanted is not None:
         return _plan_wanted(conditions, wanted)
-    if vector_bytes(conditions.count, conditions.dimension) <= SCAN_BYTES_MAX:
+    scanned_max = SCAN_BYTES_MAX if conditions.recall_target > GRAPH_RECALL else SCAN_BYTES_MAX_BESIDE_GRAPH
+    if vector_bytes(conditions.count, conditions.dimension) <= scanned_max:
         return _first_that_fits(
             conditions,
             [Recipe.EXACT, *([Recipe.IVF_RABITQ, Recipe.IVF_PQ] if conditions.count >= APPROXIMATE_COUNT_MIN else [])],

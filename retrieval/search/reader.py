@@ -24,6 +24,7 @@ from winnow.retrieval.files.layout import VECTORS_FILE, CollectionFolder
 from winnow.retrieval.generation.open import Generation, open_checked, open_newest
 from winnow.retrieval.generation.pointer import current_name
 from winnow.retrieval.index.delta_index import DeltaIndex
+from winnow.retrieval.index.faiss_ann import FaissApproximateIndex
 from winnow.retrieval.index.faiss_flat import FaissFlatIndex
 from winnow.retrieval.index.filtered_search import Filtered, merge_hits, search_allowed
 from winnow.retrieval.index.gpu_index import ON_CPU, DeviceFlatIndex, IndexDevice, Seat
@@ -106,9 +107,13 @@ class Searcher:
         compared = vector_bytes(len(self.delta.numbers), self.delta.dimension)
         if self.opened is not None:
             index = self.opened.index
-            if not isinstance(index, FaissFlatIndex):
+            if isinstance(index, FaissApproximateIndex):
+                if not index.is_quick:
+                    return False
+            elif isinstance(index, FaissFlatIndex):
+                compared += index.code_bytes or vector_bytes(len(index.numbers), index.dimension)
+            else:
                 return False
-            compared += index.code_bytes or vector_bytes(len(index.numbers), index.dimension)
         return compared <= QUICK_BYTES
 
     def shows(self, snapshot: StoreSnapshot, opened: Generation | None, fallback_from: str | None) -> bool:

@@ -118,6 +118,8 @@ def test_lists_are_learned_from_enough_vectors(count: int) -> None:
         (Conditions(count=SCAN_BYTES_MAX // 2_048, dimension=512), Recipe.EXACT, "few enough"),
         (Conditions(count=SCAN_BYTES_MAX // 2_048 + 1, dimension=512), Recipe.HNSW, "too many to compare"),
         (Conditions(count=SCAN_BYTES_MAX // 4_096 + 1, dimension=1_024), Recipe.HNSW, "too many to compare"),
+        (Conditions(count=100_000, dimension=512), Recipe.EXACT, "few enough"),
+        (Conditions(count=100_000, dimension=512, recall_target=0.95), Recipe.HNSW, "too many to compare"),
         (Conditions(count=10**6, dimension=384, recall_target=0.999), Recipe.EXACT, "the recall target is 0.999"),
         (Conditions(count=10**6, dimension=384, writes_per_second=100), Recipe.IVF_RABITQ, "100 chunks are written"),
         (Conditions(count=10**6, dimension=384, memory_bytes=2_100_000_000), Recipe.IVF_RABITQ, "hnsw needs 2,147"),

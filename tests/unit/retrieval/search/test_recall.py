@@ -18,9 +18,12 @@ from winnow.retrieval.embed.embedder import DEFAULT_TASK, Embedder, Embeddings
 from winnow.retrieval.errors import CollectionNotReady, DeadlineExceeded
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.index.faiss_ann import QUICK_EF_SEARCH, ApproximateBuilder
+from winnow.retrieval.index.planner import Plan, Recipe
 from winnow.retrieval.records import Document, EmbeddedDocument, RecallMode, Span
 from winnow.retrieval.search.reader import FixedView, IndexReader
 from winnow.retrieval.search.recall import QUICK_WIDTH, Recall, RecallRequest
+from winnow.retrieval.store.contract import VectorBatch
 from winnow.retrieval.store.row_cache import RowCache
 
 TEXTS = {
@@ -236,3 +239,19 @@ async def test_one_long_document_leaves_room_for_others(folder: CollectionFolder
         assert [each.recall_rank for each in recalled.candidates] == [1, 2, 3, 4, 5, 6]
         similarities = [each.similarity for each in recalled.candidates]
         assert similarities == sorted(similarities, reverse=True)
+
+
+async def test_a_narrow_graph_is_searched_without_a_thread(folder: CollectionFolder) -> None:
+    """Its time hangs on how widely it is searched, not on how many vectors it has."""
+    embedder = HashEmbedder(dimension=256)
+    store = await filled(embedder)
+    publish(folder, store.snapshot(), embedder.identity)
+    view = IndexReader(folder=folder, store=store, identity=embedder.identity).view()
+    assert view.opened is not None
+    vectors = np.random.default_rng(7).normal(size=(64, 256)).astype(np.float32)
+    plan = Plan(recipe=Recipe.HNSW, dimension=256, lists=0, index_bytes=0, building_bytes=0, reason="")
+    builder = ApproximateBuilder(plan, vectors)
+    builder.add(VectorBatch(numbers=np.arange(64, dtype=np.int64), vectors=vectors))
+    for ef_search, is_quick in ((QUICK_EF_SEARCH, True), (QUICK_EF_SEARCH + 1, False)):
+        graph = builder.finish({"ef_search": ef_search})
+        assert replace(view, opened=replace(view.opened, index=graph)).is_quick == is_quick
