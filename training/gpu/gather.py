@@ -2,8 +2,8 @@
 
     python -m training.gpu.gather --datasets DIR --manuals FILE --pairs DIR --packages SITE:SITE --out FILE
 
-The sources of training.prepare, the functions of more installed packages, and files of pairs (`training.gpu.pairs`).
-One process per source.
+The sources of training.prepare, the functions of more installed packages, files of pairs (`training.gpu.pairs`), and
+code in documentation with the prose around it (`--fenced`, of training.sources.fenced). One process per source.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from training import functions, prepare
 from training.gpu import pairs
 
 FUNCTIONS_PER_PACKAGE = 3_000
+FENCED = "fenced"  # beginning of the names of these sources
+TITLED_SHARE = 0.5  # of code and prose in documentation, each
 MORE_PACKAGES = {
     "torch": "BSD-3-Clause", "jax": "Apache-2.0", "flax": "Apache-2.0", "optax": "Apache-2.0", "botorch": "MIT",
     "gpytorch": "MIT", "torch_geometric": "MIT", "lightning": "Apache-2.0", "accelerate": "Apache-2.0",
@@ -50,6 +52,20 @@ def add_manuals(to: prepare.Gathering, path: Path) -> None:
             to.passage("manpages", piece, title=name if number % 2 else "")
 
 
+def add_fenced(to: prepare.Gathering, path: Path) -> None:
+    for row in pairs.lines(path):
+        add_fenced_row(to, row)
+
+
+def add_fenced_row(to: prepare.Gathering, row: dict[str, str]) -> None:
+    """Add a block of code and the prose around it as twins of two kinds, each with or without its heading."""
+    source = f"{FENCED}-{row['source']}"
+    titles = [row["heading"] if to.rng.random() < TITLED_SHARE else "" for _ in range(2)]
+    prose = to.passage(source, row["prose"], title=titles[0])
+    code = to.passage(source, row["code"], title=titles[1], kind="code")
+    to.twin(f"{source}.kinds", prose, code, query=row["question"])
+
+
 def work(job: tuple[argparse.Namespace, str]) -> tuple[str, prepare.Gathering]:
     arguments, name = job
     to = gathering(arguments, name)
@@ -60,6 +76,8 @@ def work(job: tuple[argparse.Namespace, str]) -> tuple[str, prepare.Gathering]:
         prepare.add_shared_parallel(to, arguments.datasets / "training")
     elif name == "manuals":
         add_manuals(to, arguments.manuals)
+    elif name == "fenced":
+        add_fenced(to, arguments.fenced)
     elif name == "stdlib":
         prepare.add_functions(to, "stdlib", functions.standard_library())
     elif name.startswith("pairs:"):
@@ -78,6 +96,8 @@ def jobs(arguments: argparse.Namespace) -> Iterator[str]:
     yield "manuals"
     for path in sorted(arguments.pairs.glob("*.jsonl.xz")) if arguments.pairs else []:
         yield f"pairs:{path}"
+    if arguments.fenced:
+        yield "fenced"
     if arguments.packages:
         yield "stdlib"
         known = {**functions.PERMISSIVE, **MORE_PACKAGES}
@@ -89,6 +109,7 @@ def main() -> None:
     parser.add_argument("--datasets", type=Path, required=True)
     parser.add_argument("--manuals", type=Path, required=True)
     parser.add_argument("--pairs", type=Path)
+    parser.add_argument("--fenced", type=Path)
     parser.add_argument("--packages", type=lambda text: [Path(part) for part in text.split(":") if part], default=[])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--processes", type=int, default=16)

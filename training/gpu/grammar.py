@@ -12,12 +12,13 @@ import random
 import re
 from collections.abc import Callable
 
-from training.gpu import sentences, wordings
+from training.gpu import rewording, sentences, wordings
 from training.gpu.phrases import DOCUMENTS_EN, DOCUMENTS_ZH, KINDS, OTHERS, PREFERENCES, WORDS, Side, capital
 
 Rng = random.Random
 POLITE_SHARE, CHINESE_SHARE = 0.35, 0.3
 WRITTEN_SHARE, WRITTEN_ALONE_SHARE, COMPOSED_BESIDE_SHARE = 0.65, 0.5, 0.15
+REWORDED_SHARE, CARELESS_SHARE, CAPITAL_SHARE = 0.45, 0.12, 0.7
 _CHOICE = re.compile(r"\[([^\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -117,6 +118,7 @@ def _written(kind: str, rng: Rng, *, name: str, composed: Callable[[bool], str])
     `{0}` becomes `name`. Also returns whether it is in Chinese."""
     chinese = rng.random() < CHINESE_SHARE
     core = _chosen(sentences.written(kind, rng, chinese=chinese), rng).replace("{0}", name)
+    core = capital(core) if rng.random() < CAPITAL_SHARE else core
     if rng.random() < COMPOSED_BESIDE_SHARE:
         parts = [core, composed(chinese)]
         rng.shuffle(parts)
@@ -133,6 +135,10 @@ def preferring(kind: str, rng: Rng, *, english: str = "", chinese: str = "") -> 
         said, in_chinese = _written(kind, rng, name="{n}", composed=lambda zh: _core(rng, wanted, other, chinese=zh))
     else:
         said, in_chinese = _preferring(wanted, other, rng)
+    if rng.random() < REWORDED_SHARE:
+        said = rewording.reworded(said, rng)
+    if rng.random() < CARELESS_SHARE:
+        said = rewording.careless(said, rng)
     if said.replace("{n}", "{0}") in wordings.HELD_OUT[kind]:
         return preferring(kind, rng, english=english, chinese=chinese)
     return said.replace("{n}", chinese if in_chinese else english)

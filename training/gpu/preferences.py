@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from training.gpu import pieces, wordings
+from training.gpu.gather import FENCED
 from training.gpu.lessons import Lessons
 from training.gpu.network import DEVICE
 from training.gpu.relevance import HEAD_PARTS, crop, kept, nothing, padded, where
@@ -27,7 +28,9 @@ SHARED_TOKENS, SHARED_WORDS = 160, 4
 # about the same. The others have a piece of the passage for a question.
 ASKED_SHARE, COMPARABLE_SHARE, ASKED_MIN = 0.7, 0.35, 200
 WHOLE_SHARE, BEGUN_SHARE, MIXED_SHARE = 0.3, 0.15, 0.25  # of real questions: unchanged; begun late; words of both
-KINDS = {"language": 0.28, "code": 0.2, "date": 0.06, "source": 0.06, "number": 0.12, "exclusion": 0.22, "kind": 0.06}
+FOREIGN_SHARE = 0.15  # of language lists: documents begin with words of the other language
+SHORTEST = (7, 6)  # tokens of an English and of a Chinese twin
+KINDS = {"language": 0.3, "code": 0.26, "date": 0.06, "source": 0.06, "number": 0.1, "exclusion": 0.18, "kind": 0.04}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +75,12 @@ class PreferenceLists:
         self.excluded = torch.as_tensor(arrays["excluded_rows"], device=DEVICE)
         first, second = self.twin_rows[:, 0], self.twin_rows[:, 1]
         length = self.store.length
-        free = ~(lessons.is_held[first] | lessons.is_held[second]) & (length[first] > 14) & (length[second] > 10)
+        free = ~(lessons.is_held[first] | lessons.is_held[second])
+        free &= (length[first] > SHORTEST[0]) & (length[second] > SHORTEST[1])
         ours = torch.arange(len(first), device=DEVICE) % part[1] == part[0]
         self.two_languages = torch.where(free & ours & ~lessons.is_chinese[first] & lessons.is_chinese[second])[0]
-        self.two_kinds = torch.where(free & ~lessons.is_code[first] & lessons.is_code[second] & (length[second] > 16))[
-            0
-        ]
+        differ = ~lessons.is_code[first] & lessons.is_code[second]
+        self.two_kinds = self._two_kinds(free & differ & (length[first] > 14) & (length[second] > 16))
         self.asked_twins = self._asked_twins()
         compared = [lessons.comparable(chinese=chinese) for chinese in (False, True)]
         self.comparable = [rows[rows[:, 0] % part[1] == part[0]] for rows in compared]
@@ -90,7 +93,7 @@ class PreferenceLists:
         self.value_first = self.store.pieces[f"date:{wordings.DATE_FIELDS[0]}:0"][0]
         names = [kind for kind in KINDS if kind != "exclusion" or len(self.excluded)]
         self.kinds_of_document = lessons.kinds_alike()
-        given = {"code": len(self.two_kinds), "kind": len(self.kinds_of_document)}
+        given = {"code": sum(map(len, self.two_kinds)), "kind": len(self.kinds_of_document)}
         self.kinds = [kind for kind in names if given.get(kind, 1)]
 
     def draw(self, rows: int, *, hard: float) -> Preferred:
@@ -106,6 +109,13 @@ class PreferenceLists:
         return self.of_fields(kind, half, hard)
 
     # ---- questions and documents
+
+    def _two_kinds(self, usable: Tensor) -> list[Tensor]:
+        """Twins of prose and code: functions, and code in documents of many kinds, as far as there are any."""
+        groups = torch.as_tensor(self.store.arrays["twin_group"], device=DEVICE)
+        fenced = [number for number, name in enumerate(self.store.groups) if name.startswith(FENCED)]
+        is_fenced = torch.isin(groups, torch.tensor(fenced, device=DEVICE, dtype=groups.dtype))
+        return [rows for rows in (torch.where(usable & some)[0] for some in (~is_fenced, is_fenced)) if len(rows)]
 
     def _asked_twins(self) -> list[Tensor]:
         """(n, 2): questions of a passage that has a translation, and the row of that twin; English, and Chinese."""
@@ -164,16 +174,26 @@ class PreferenceLists:
         way = self.rng.random()
         if kind == "language" and min(map(len, self.asked_twins)) >= ASKED_MIN and way < ASKED_SHARE:
             return self.asked_in_two_languages(rows)
-        twin = self.lessons.some_of(self.two_languages if kind == "language" else self.two_kinds, rows)
+        alike = self.two_languages if kind == "language" else self.rng.choice(self.two_kinds)
+        twin = self.lessons.some_of(alike, rows)
         first, second = self.twin_rows[twin].unbind(1)
-        other = self.twin_rows[self.lessons.some_of(self.two_languages if kind == "language" else self.two_kinds, rows)]
+        other = self.twin_rows[self.lessons.some_of(alike, rows)]
         if kind == "code":
-            question = [self.store.span("twin", twin, 60), self.store.piece("document", rows)]
-            return Base(question=question, relevant=[first, second], other=other)
+            return Base(question=self.asked_of_code(twin), relevant=[first, second], other=other)
         side = torch.rand(rows, device=DEVICE) < 0.5
         passage = self.store.passage(torch.where(side, second, first), 160)
         core = crop(self.store, passage, torch.rand(rows, device=DEVICE) < 0.4)
         return Base(question=self.asking(core, rows), relevant=[first, second], other=other)
+
+    def asked_of_code(self, twin: Tensor) -> list[Span]:
+        """The questions of these twins, some with words of the code or of the prose behind them."""
+        rows = len(twin)
+        side = draw(2, rows)
+        foreign = self.twin_rows[twin].gather(1, side[:, None])[:, 0]
+        words = crop(self.store, self.store.passage(foreign, 160), torch.ones(rows, dtype=torch.bool, device=DEVICE))
+        is_mixed = torch.rand(rows, device=DEVICE) < MIXED_SHARE
+        return [self.store.span("twin", twin, 60), *(kept(word, is_mixed) for word in words[:2]),
+                self.store.piece("document", rows)]  # fmt: skip
 
     def asking(self, core: list[Span], rows: int) -> list[Span]:
         before = nothing(rows)
@@ -258,6 +278,8 @@ class PreferenceLists:
         wants = (self.store.piece(f"prefer:{wanted[0]}", rows), self.store.piece(f"prefer:{wanted[1]}", rows))
         level = self.first_or_second.repeat(rows, 1)
         fields = self.any_fields(rows) if self.rng.random() < 0.15 else None
+        if kind == "language" and self.rng.random() < FOREIGN_SHARE:
+            fields = self.foreign_lines(base.relevant, rows)
         return self.made(kind, base, base.relevant, self.others(base, hard), wants=wants, level=level, fields=fields,
                          neutral_share=neutral_share)  # fmt: skip
 
@@ -363,6 +385,12 @@ class PreferenceLists:
         fields = [name for name in self.store.pieces if name.split(":")[0] in ("date", "source", "number")]
         group = self.rng.choice([name for name in fields if not name.startswith(kind)])
         return [self.store.piece(group, rows) for _ in range(DOCUMENTS)]
+
+    def foreign_lines(self, relevant: list[Tensor], rows: int) -> list[list[Span]]:
+        """For each document some words of the other language, as its first line; the others get Chinese ones."""
+        always = torch.ones(rows, dtype=torch.bool, device=DEVICE)
+        english, chinese = (crop(self.store, self.store.passage(one, 120), always)[:FIELDS] for one in relevant)
+        return [padded(line, FIELDS, rows) for line in (chinese, english, chinese, chinese)]
 
     def any_fields(self, rows: int) -> list[list[Span]]:
         lines = self.other_lines("none", rows)

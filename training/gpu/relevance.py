@@ -20,7 +20,8 @@ FEW, FEW_SHARE = 5, 0.25  # some lists have fewer documents, which then need not
 E5_ALONE, E5_BESIDE, MINILM, WORDS = 55.0, 32.0, 11.0, 0.2
 OWN = {"asked": 3.5, "taught": 1.5, "crop": 2.5, "across": 3.0}
 SHARES = {"asked": 0.56, "taught": 0.16, "crop": 0.08, "across": 0.20}
-INJECTED_PARTS = 6  # three copies, and what separates them
+INJECTED_PARTS = 7  # some of the text, three copies, and what separates them
+AHEAD_SHARE, AHEAD_TOKENS_MAX = 0.45, 90  # of them: between two parts of the text, or behind all of it
 ECHO_SHARE = 0.15  # of lists: a document that repeats the question, or praises itself, without content
 SOURCE_WEIGHTS = {"packages": 0.8, "laws_name_text": 0.7, "tldr_en": 0.4, "tldr_zh": 0.4, "cmrc2018_train": 1.3,
                   "drcd_dev_test": 1.2, "scifact_train": 1.5, "medquad": 1.2, "iso_codes": 0.1}  # fmt: skip
@@ -278,7 +279,10 @@ class RelevanceLists:
 
     def injected(self, words: Span, spans: list[Span], target: Tensor,
                  own: Tensor) -> tuple[list[list[Span]], list[Span], Tensor]:  # fmt: skip
-        """In some lists the last document repeats the question, or praises itself; it must rank last."""
+        """In some lists the last document repeats the question, or praises itself; it must rank last.
+
+        Before its text, between two parts of it, or behind it.
+        """
         rows = len(target)
         chosen = torch.rand(rows, device=DEVICE) < ECHO_SHARE
         praises = torch.rand(rows, device=DEVICE) < 0.25
@@ -290,10 +294,18 @@ class RelevanceLists:
         echo = where(praises, praise, words)
         times = 1 + draw(3, rows)
         between = none if self.rng.random() < 0.4 else self.store.piece(self.rng.choice(["newline", "blank"]), rows)
-        before[-1] = [part for number in range(3) for part in (kept(echo, chosen & (times > number)),
-                      kept(between, chosen & (times > number)))]  # fmt: skip
+        copies = [part for number in range(3) for part in (kept(echo, chosen & (times > number)),
+                  kept(between, chosen & (times > number)))]  # fmt: skip
         empty = chosen & (torch.rand(rows, device=DEVICE) < 0.4) & ~praises
-        spans = [*spans[:-1], kept(spans[-1], ~empty)]
+        text = kept(spans[-1], ~empty)
+        most = text.length.clamp(max=AHEAD_TOKENS_MAX)
+        share = torch.rand(2, rows, device=DEVICE)
+        is_behind = share[0] < AHEAD_SHARE / 2
+        ahead = torch.where(is_behind, most, torch.where(share[0] < AHEAD_SHARE, (share[1] * most).long(), 0))
+        ahead = torch.where(chosen, ahead, 0)
+        before[-1] = [Span(text.start, ahead), *copies]
+        rest = torch.where(chosen & is_behind, 0, text.length - ahead)
+        spans = [*spans[:-1], Span(text.start + ahead, rest)]
         target = target.clone()
         target[:, -1] = torch.where(chosen, target.min(1).values - 2.0, target[:, -1])
         return before, spans, target

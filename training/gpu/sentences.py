@@ -2,7 +2,8 @@
 
 In the folder sentences, a file has for each preference what asks for it (`asks`) and what gives a reason for it without
 asking (`reasons`), in two languages; `[x|y]` is a choice and `{0}` a name or topic. Opposites are often the same
-sentence with two words exchanged, so that no word alone tells the direction.
+sentence with two words exchanged, so that no word alone tells the direction. opposites.json has sentences for any two
+opposite preferences, `{W}` for what is wanted and `{U}` for what is not, and names of both.
 """
 
 from __future__ import annotations
@@ -18,7 +19,22 @@ SENTENCES: dict[str, Parts] = {
     for path in sorted(FOLDER.glob("*.json"))
     for kind, parts in json.loads(path.read_text(encoding="utf-8")).items()
 }
+_OPPOSITES = json.loads(Path(__file__).with_name("opposites.json").read_text(encoding="utf-8"))
+OPPOSITE = {"code": "prose", "prose": "code", "zh": "en", "en": "zh"}
+OPPOSITES_TIMES = 2  # how often each counts among what asks
 WAYS = {"ask": 0.3, "reason": 0.3, "reason, then ask": 0.25, "ask, then reason": 0.15}
+
+
+def of_opposites(kind: str, *, chinese: bool) -> list[str]:
+    """The sentences of opposites.json that ask for `kind`, with choices still open."""
+    end = "zh" if chinese else "en"
+    wanted, other = (_OPPOSITES["nouns"][name][end] for name in (kind, OPPOSITE[kind]))
+    return [frame.replace("{W}", wanted).replace("{U}", other) for frame in _OPPOSITES[end]]
+
+
+for _kind in OPPOSITE:
+    for _end in ("en", "zh"):
+        SENTENCES[_kind][f"asks_{_end}"] += OPPOSITES_TIMES * of_opposites(_kind, chinese=_end == "zh")
 
 
 def written(kind: str, rng: random.Random, *, chinese: bool) -> str:

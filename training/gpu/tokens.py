@@ -10,6 +10,7 @@ import json
 import pickle
 import random
 from collections.abc import Iterable, Sequence
+from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,11 @@ def main() -> None:
     held = np.array([is_held_out(p[3]) for p in passages])
     usable = [i for i, p in enumerate(passages) if p[2] == "prose" and len(p[3]) > 60 and not held[i]]
     rows = rng.sample(usable, min(len(usable), 200_000))
-    made = exclusions.find(passages, rows, str(options.tokenizer), count=options.exclusions,
-                           processes=options.processes, held=False, seed=options.seed)  # fmt: skip
-    table = pieces.table(random.Random(options.seed))
+    with Pool(1) as beside:
+        composed = beside.apply_async(pieces.table, (random.Random(options.seed),))
+        made = exclusions.find(passages, rows, str(options.tokenizer), count=options.exclusions,
+                               processes=options.processes, held=False, seed=options.seed)  # fmt: skip
+        table = composed.get()
     parts: list[tuple[str, list[NDArray[np.uint16]]]] = [
         ("passage", encoded(tokenizer, (" " + shown(p)[:2_600] for p in passages), PASSAGE_TOKENS_MAX)),
         ("query", encoded(tokenizer, (" " + q[:500] for _, q, _ in questions), 128)),
