@@ -59,6 +59,7 @@ CAMPAIGNS: Final = (
         "faults-replicas-haproxy", 30, "tests.faults.replicas", "--rounds", "20", "--seed", "1", "--proxy", "haproxy"
     ),
     _campaign("faults-replicas-rolling", 20, "tests.faults.replicas.rolling"),
+    _campaign("faults-replicas-contention", 10, "tests.faults.replicas.contention", "--writers", "9"),
     _campaign("deployment-schemas", 10, "tests.deployment.schemas"),
     _campaign("faults-life", 60, "tests.faults.life", "--steps", "20000", "--seed", "1"),
     _campaign("faults-interrupt", 30, "bench.indexing.interrupt", "--kills", "20"),

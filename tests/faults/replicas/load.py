@@ -151,7 +151,7 @@ class Load:
             try:
                 answer = client.request(method, path, json=body)
             except httpx2.HTTPError as error:
-                said = f"{kind}: {type(error).__name__}"
+                said = f"{kind}: {type(error).__name__} ({error})"
             else:
                 if answer.status_code in {200, also}:
                     with self.lock:

@@ -17,7 +17,13 @@ DATABASE_SECONDS: Final = 25.0  # longer than a request waits for PostgreSQL
 STORE_SECONDS: Final = 75.0  # longer than a commit waits for the object store
 STORE_ANSWER_SECONDS_MAX: Final = 65.0  # until a commit that was sent has failed
 RECOVERY_SECONDS_MAX: Final = 10.0
-NAMED: Final = ("503 catalog_unavailable", "503 store_unavailable", "503 writer_superseded", "503 collection_busy")
+NAMED: Final = (
+    "503 not_ready",  # HAProxy's own, deploy/balance/haproxy.cfg
+    "503 catalog_unavailable",
+    "503 store_unavailable",
+    "503 writer_superseded",
+    "503 collection_busy",
+)
 
 
 def database_stopped(load: Load, server: PostgresServer) -> Iterator[str]:
