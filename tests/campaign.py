@@ -47,9 +47,8 @@ CAMPAIGNS: Final = (
     _campaign("faults-power-cut", 60, "tests.faults.power_cut"),
     _campaign("faults-kills", 20, "tests.faults.kills", "--rounds", "30", "--seed", "1"),
     _campaign("faults-flips", 20, "tests.faults.flips", "--count", "200", "--seed", "1"),
-    _campaign("faults-fence", 60, "tests.faults.fence", "--place", "folder", "--pauses", "20", "--seed", "1"),
-    _campaign("faults-fence-bucket", 60, "tests.faults.fence", "--place", "bucket", "--pauses", "20", "--seed", "1"),
-    _campaign("faults-fence-wire", 60, "tests.faults.fence", "--place", "wire"),
+    _campaign("faults-fence-folder", 120, "tests.faults.fence", "--place", "folder", "--pauses", "20", "--seed", "1"),
+    _campaign("faults-fence-bucket", 120, "tests.faults.fence", "--place", "bucket", "--pauses", "20", "--seed", "1"),
     _campaign("faults-ray-nodes", 60, "tests.distributed.kills", "--documents", "5000", "--kills", "10", "--seed", "1"),
     _campaign("faults-replicas", 30, "tests.faults.replicas", "--rounds", "20", "--seed", "1"),
     _campaign(

@@ -80,18 +80,21 @@ class CleaningUp:
             log.warning("what is left in the bucket, or too much in its cache, stays: %s", error.message)
 
     def _clean(self, opened: OpenCollection) -> int:
-        """Clean up a collection unless a writer is at work. Blocks. Raises `CollectionBusy`."""
+        """Clean up a collection until a writer is at work, or waits. Blocks. Raises `CollectionBusy`."""
         if not opened.folder.path.is_dir():
             return 0
         freed = 0
-        if opened.store.has_superseded():
-            mine = opened.collection
-            with self._collections.disk.writing(mine.tenant, mine.name):
-                self._collections.require_still(opened)
-                if opened.searchable.newest is not None:
-                    opened.searchable.follow()  # no search of this process may begin with an old version
-                freed = opened.store.remove_old_versions()
+        while opened.store.has_superseded() and (removed := self._remove_some(opened)):
+            freed += removed
         return freed + remove_retired(opened, kept=self._kept)
+
+    def _remove_some(self, opened: OpenCollection) -> int:
+        mine = opened.collection
+        with self._collections.disk.writing(mine.tenant, mine.name):
+            self._collections.require_still(opened)
+            if opened.searchable.newest is not None:
+                opened.searchable.follow()  # no search of this process may begin with an old version
+            return opened.store.remove_old_versions()
 
 
 def finish_unfinished(disk: DataFolder) -> None:

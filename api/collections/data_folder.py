@@ -14,7 +14,7 @@ from winnow.api.collections.bucket.pairing import opened_with_bucket, require_us
 from winnow.api.collections.catalog import Catalog
 from winnow.api.collections.described import Described
 from winnow.api.collections.embed_fields import changing_embed_fields
-from winnow.api.collections.folder_moves import block_removals, move_contents, take_away
+from winnow.api.collections.folder_moves import exchanging, take_away
 from winnow.api.collections.folder_words import adopting, other
 from winnow.api.settings import Settings
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
@@ -138,14 +138,19 @@ class DataFolder:
         return LanceStore.open_at(place, dimension=collection.embedder.dimension, lease=lease)
 
     def _create_store(
-        self, collection: Collection, folder: CollectionFolder, *, vectors: VectorFormat, lease: WriterLease
+        self,
+        collection: Collection,
+        folder: CollectionFolder,
+        *,
+        before: CollectionFolder,
+        vectors: VectorFormat,
+        lease: WriterLease,
     ) -> None:
         dimension = collection.embedder.dimension
         if self.bucket is None:
-            create_successor(folder.corpus, dimension=dimension, vectors=vectors, lease=lease)
-            return
-        LanceStore.create_at(self._place(collection, folder), dimension=dimension, vectors=vectors, lease=lease)
-        lease.renew()
+            create_successor(folder.corpus, before=before.corpus, dimension=dimension, vectors=vectors, lease=lease)
+        else:
+            LanceStore.create_at(self._place(collection, folder), dimension=dimension, vectors=vectors, lease=lease)
 
     def _place(self, collection: Collection, folder: CollectionFolder) -> StorePlace:
         made = collection.created_at
@@ -206,19 +211,14 @@ class DataFolder:
         with lease.writing(folder, wait_seconds=self.catalog.leases.busy_seconds):
             self.require_free(collection.tenant, collection.name)
             self._require_own(collection.tenant, folder)
-            self.catalog.collections.begin(collection, is_alone=self.bucket is not None)
-            block_removals(folder, lease)
-            if self.bucket is None:
-                pass_versions(folder.corpus, lease)
-            with moving(folder, lease):  # from here on a fold for an earlier collection publishes nothing here
-                stamp_created(folder, collection.created_at)
-                for left in reversed(folder.contents[1:]):  # left by a killed process, or by such a fold
-                    lease.renew()
-                    remove(left)
-            write_facts(folder, CollectionFacts.of(collection))
-            self._create_store(collection, folder, vectors=vectors, lease=lease)
-            self.catalog.collections.add(collection, must_be_begun=self.bucket is not None, by=by)
-            self.require_unmoved()
+            self.catalog.collections.begin(collection, is_alone=True)
+            with exchanging(folder, lease) as exchange:
+                stamp_created(exchange.new, collection.created_at)
+                write_facts(exchange.new, CollectionFacts.of(collection))
+                self._create_store(collection, exchange.new, before=folder, vectors=vectors, lease=lease)
+                with moving(folder, lease):  # from here on a fold for an earlier collection publishes nothing here
+                    exchange.run()
+                self._commit(collection, by=by)
 
     def remove(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
         """Remove a collection. The catalog's row goes first: nothing finds it then. A running fold loses its folder.
@@ -238,7 +238,7 @@ class DataFolder:
             remove(take_away(folder, lease))
             if self.bucket is not None:
                 remove_from_bucket(self.bucket, doomed)
-            self.catalog.collections.end(tenant, name)
+            self.catalog.collections.end(tenant, name, made_at=doomed.created_at)
 
     def change(
         self,
@@ -322,24 +322,29 @@ class DataFolder:
             with (
                 lease.writing(folder, wait_seconds=self.catalog.leases.busy_seconds),
                 lease.folding(folder, wait_seconds=self.catalog.leases.busy_seconds),
-                moving(folder, lease),
             ):
                 self._require_room(collection, folder, replace=replace)
-                self.catalog.collections.begin(collection)  # again: a collection created meanwhile has ended it
+                self.catalog.collections.begin(collection, is_alone=True)  # again: another creation has ended it
                 if (old := self._found(collection.tenant, collection.name)) is not None:
+                    lease.renew()  # so the row was not read after another host took over
                     self._mark_for_removal(old, folder, syncer=syncer)
                     self.catalog.collections.remove(old.tenant, old.name, made_at=old.created_at, folder_follows=True)
-                stamp_created(folder.restoring, collection.created_at, syncer=syncer)
-                write_facts(folder.restoring, CollectionFacts.of(collection), syncer=syncer)
-                block_removals(folder, lease)
-                fence_restored(folder.restoring.corpus, before=folder.corpus, lease=lease, syncer=syncer)
-                lease.renew()
-                move_contents(folder, folder.replaced, syncer=syncer)
-                move_contents(folder.restoring, folder, syncer=syncer)
-                self.catalog.collections.add(collection)
-                self.require_unmoved()
-            remove(folder.replaced.path)
-            remove(folder.restoring.path)
+                with exchanging(folder, lease, syncer=syncer) as exchange:
+                    stamp_created(folder.restoring, collection.created_at, syncer=syncer)
+                    write_facts(folder.restoring, CollectionFacts.of(collection), syncer=syncer)
+                    fence_restored(folder.restoring.corpus, before=folder.corpus, lease=lease, syncer=syncer)
+                    exchange.take(folder.restoring)
+                    with moving(folder, lease):
+                        exchange.run()
+                    self._commit(collection)
+            remove(folder.replaced.path)  # of an earlier winnow that was killed
+
+    def _commit(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+        """Add the row. Raises `CollectionBusy` if another process has begun a collection of this name meanwhile."""
+        self.catalog.collections.add(collection, must_be_begun=True, by=by)
+        for given_up in self.catalog.collections.begun(collection.tenant, collection.name) if not self.bucket else ():
+            self.catalog.collections.forget_abandoned(collection.tenant, collection.name, given_up)  # it has no files
+        self.require_unmoved()
 
     def _require_room(self, collection: Collection, folder: CollectionFolder, *, replace: bool) -> None:
         """Check that a collection can be added. Raises `CollectionExists`, `FolderUnknown`."""

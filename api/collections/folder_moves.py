@@ -1,25 +1,36 @@
-"""Moves the files of whole collections: away for a removal, into place for a restore.
+"""Moves the files of whole collections: away for a removal, into place for a creation or a restore.
 
 No late removal may take another collection away. A process may pause right before it renames the folder, lose its
 lease, and continue when another collection of the same name is there. So where leases expire, a removal first makes an
 empty folder under a name of its own, and renames the collection's folder onto it, which works only while it is empty. A
 process that creates a collection of that name puts a file into each such folder. A removal that begins later than that
 finds its lease taken.
+
+No late creation or restore may touch another collection either. So each has a work folder of its own below the
+collection's, and every rename leads into that folder or out of it: what is there goes to `old`, what comes is built in
+`new`. A process that takes over first renames the work folders that it finds, and every later rename of theirs fails.
+Nothing is written or removed in the collection's folder itself.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
-from winnow.retrieval.errors import WinnowError, WriteFailed
-from winnow.retrieval.files.durable import Syncer, make_folder, remove, write_errors
-from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.errors import CollectionBusy, WinnowError, WriteFailed
+from winnow.retrieval.files.durable import DISK, Syncer, make_folder, remove, write_errors
+from winnow.retrieval.files.layout import CollectionFolder, Exchange
 from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.generation.pointer import moving
 
 BLOCK: Final = "superseded"  # the file's name
+_TRIES_MAX: Final = 8  # each failed one means that a late commit has just created a folder
 
 
 def take_away(folder: CollectionFolder, lease: WriterLease) -> Path:
@@ -56,13 +67,89 @@ def block_removals(folder: CollectionFolder, lease: WriterLease) -> None:
             (announced / BLOCK).touch()
 
 
-def move_contents(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:
-    """Move the existing contents, in their order."""
-    make_folder(there.path, syncer=syncer)
-    for source, target in zip(here.contents, there.contents, strict=True):
-        if source.exists():
-            remove(target)
-            with write_errors(target):
-                source.rename(target)
-    for folder in (here, there):
-        syncer.sync(folder.path)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanging:
+    """The right to exchange a folder's contents once, until another exchange there begins."""
+
+    folder: CollectionFolder
+    work: Exchange
+    lease: WriterLease
+    syncer: Syncer
+
+    @property
+    def new(self) -> CollectionFolder:
+        """Return the folder whose contents are put into place."""
+        return self.work.new
+
+    def take(self, complete: CollectionFolder) -> None:
+        """Use this folder as the new one. Raises like `run`."""
+        with self._moving():
+            complete.path.rename(self.new.path)
+
+    def run(self) -> None:
+        """Put the new contents into the place of those that are there. The caller holds the pointer.
+
+        Raises `WriterSuperseded`, `WriteFailed`, and `CollectionBusy` if late commits keep arriving.
+        """
+        with self._moving():
+            for source, target in zip(self.folder.contents, self.work.old.contents, strict=True):
+                if source.exists():
+                    source.rename(target)
+            for source, target in zip(self.new.contents, self.folder.contents, strict=True):
+                if source.exists():
+                    self._put(source, target)
+        for path in (self.new.path, self.work.old.path, self.folder.path):
+            self.syncer.sync(path)
+        self.lease.renew()  # a source that was missing may have been removed by the next exchange
+
+    @contextmanager
+    def _moving(self) -> Iterator[None]:
+        self.lease.renew()  # after the work folder was made, so that whoever takes over finds it
+        try:
+            with write_errors(self.folder.path):
+                yield
+        except WriteFailed:
+            self.lease.renew()  # another host may have ended this exchange
+            raise
+
+    def _put(self, source: Path, target: Path) -> None:
+        """Rename, also where a late commit has just created a folder."""
+        for at in range(_TRIES_MAX):
+            try:
+                os.rename(source, target)  # noqa: PTH104  Path.replace has another meaning for folders on some systems
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                    raise
+                target.rename(self.work.old.path / f"{target.name}.{at}")
+            else:
+                return
+        raise CollectionBusy(f"{self.folder.path.name}: earlier writers still commit to it; repeat the request")
+
+
+@contextmanager
+def exchanging(folder: CollectionFolder, lease: WriterLease, *, syncer: Syncer = DISK) -> Iterator[Exchanging]:
+    """End all earlier exchanges and removals here, and begin one. The caller holds the lease. Raises `WriteFailed`.
+
+    What was replaced is removed after the block. If the exchange fails in the middle it stays, until the next one.
+    """
+    block_removals(folder, lease)
+    for left in folder.exchanges():
+        _end(folder, left)
+    work = folder.exchange(token_hex(4))
+    for part in (work.old, work.new):
+        make_folder(part.path, syncer=syncer)
+    try:
+        yield Exchanging(folder=folder, work=work, lease=lease, syncer=syncer)
+    except BaseException:
+        if not any(each.exists() for each in work.old.contents):
+            remove(work.path)
+        raise
+    remove(work.path)
+
+
+def _end(folder: CollectionFolder, left: Exchange) -> None:
+    """Rename first: from then on no rename that is part of it finds its way."""
+    ended = folder.exchange(token_hex(4))
+    with write_errors(folder.path):
+        left.path.rename(ended.path)
+    remove(ended.path)

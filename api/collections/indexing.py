@@ -99,7 +99,8 @@ class Indexing:
     async def _clean_up(self, opened: OpenCollection) -> None:
         """Remove old files. The run stands even if this fails: the next one tries again."""
         try:
-            await run_to_completion(opened.store.remove_old_versions)
+            while await run_to_completion(opened.store.remove_old_versions):
+                continue
             await run_to_completion(partial(remove_retired, opened, kept=self._kept))
         except (CollectionBusy, WriteFailed, WriterSuperseded) as error:
             log.warning("collection %s: old files stay: %s", opened.collection.name, error.message)

@@ -24,6 +24,7 @@ def contents_of(folder: CollectionFolder) -> list[str]:
     for each in (folder.current, folder.rolled_back):
         torn.update(path.glob(f"{each.name}.*.tmp"))  # nor these, of moves with a token
     halves = {folder.restoring.path, folder.replaced.path}
+    exchanges = {each.path: each for each in folder.exchanges()}
     if _holds_no_data(folder.corpus):
         torn.add(folder.corpus)
     return sorted(
@@ -31,6 +32,7 @@ def contents_of(folder: CollectionFolder) -> list[str]:
         for each in path.iterdir()
         if each not in {*folder.locks, *torn}
         and not (each in halves and each.is_dir() and not contents_of(CollectionFolder(each)))
+        and not (each in exchanges and not (contents_of(exchanges[each].new) or contents_of(exchanges[each].old)))
     )
 
 
@@ -43,6 +45,7 @@ def _holds_no_data(corpus: Path) -> bool:
 
 def is_begun(folder: CollectionFolder, begun: AnyOf[datetime]) -> bool:
     """Whether the content was begun at one of these times and not finished."""
-    parts = (folder, folder.restoring, folder.replaced)
+    exchanged = [part for each in folder.exchanges() for part in (each.new, each.old)]
+    parts = (folder, folder.restoring, folder.replaced, *exchanged)
     marks = {created_at_of(part) for part in parts if part.made.exists()}
     return bool(marks) and all(mark in begun for mark in marks)

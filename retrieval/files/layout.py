@@ -17,7 +17,9 @@ ROOT/
     fold.lock                             held by the one process that builds a generation
     rejects.jsonl                         rejected records of the last run
     restoring/                            a collection being restored: the same files, until complete
-    replaced/                             the collection it replaces, until that is done
+    exchange.TOKEN/new/                   the same files of a collection that is about to take its place here
+    exchange.TOKEN/old/                   those that were here before, until that is done
+    replaced/                             the same, left by an earlier winnow that was killed
   files/TENANT/ID/                        an uploaded file, under its name; without a row in the catalog, a leftover
 """
 
@@ -36,6 +38,7 @@ from winnow.retrieval.tenancy import TenantName
 
 NEXT: Final = ".next"  # after the name of a lock
 _SEGMENT: Final = re.compile(COLLECTION_NAME_PATTERN)
+_EXCHANGE: Final = "exchange."
 
 
 def require_name(name: str) -> None:
@@ -116,9 +119,32 @@ class CollectionFolder:
     def replaced(self) -> CollectionFolder:
         return CollectionFolder(self.path / "replaced")
 
+    def exchange(self, by: str) -> Exchange:
+        """Return the work folder of one exchange; `by` tells exchanges apart that may run at the same time."""
+        return Exchange(self.path / f"{_EXCHANGE}{by}")
+
+    def exchanges(self) -> list[Exchange]:
+        """Return the work folders that are there."""
+        return [Exchange(path) for path in sorted(self.path.glob(f"{_EXCHANGE}*"))]
+
     @property
     def rejects(self) -> Path:
         return self.path / "rejects.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A folder in a collection's folder, through which the files of one collection are replaced by another's."""
+
+    path: Path
+
+    @property
+    def new(self) -> CollectionFolder:
+        return CollectionFolder(self.path / "new")
+
+    @property
+    def old(self) -> CollectionFolder:
+        return CollectionFolder(self.path / "old")
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,9 +166,10 @@ class Store(Protocol):
         ...
 
     def remove_old_versions(self) -> int:
-        """Remove the files of versions that nothing reads any more; return the freed bytes.
+        """Remove the files of the oldest versions that nothing reads any more; return the freed bytes.
 
-        Unlike `clean_up` it copies nothing, and commits nothing. The caller must be the writer.
+        Unlike `clean_up` it copies nothing, and commits nothing. The caller must be the writer, and repeats the call
+        until it frees nothing: each removes so few versions that other writers need not wait for long.
         """
         ...
 

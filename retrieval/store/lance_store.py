@@ -291,7 +291,7 @@ class LanceStore:
     def clean_up(self) -> int:
         with self._writing:
             self._commits.begin()
-            removed = self._remove_old_versions() + self._remove_unnamed()
+            removed = self._remove_old_versions(at_most=None) + self._remove_unnamed()
             removed += self.place.remove_torn()
             self.place.prune()
             try:
@@ -390,11 +390,9 @@ class LanceStore:
             )
         return int(removed.bytes_removed)
 
-    def _remove_old_versions(self) -> int:
+    def _remove_old_versions(self, *, at_most: int | None = 2 * COMMITS_BETWEEN_CLEANUPS) -> int:
+        """Remove the oldest of them. Other writers wait for no more than `at_most`; None removes all."""
         with self.place.removing() as may_remove, self._commits.renewed():
-            old = list(self.place.superseded()) if may_remove else []
+            old = sorted(self.place.superseded())[:at_most] if may_remove else []
             dataset = self._commits.base.dataset
-            if not old:
-                return 0
-            removed = self.place.write(lambda: dataset.cleanup_old_versions(versions=old))
-            return int(removed.bytes_removed)
+            return int(self.place.write(lambda: dataset.cleanup_old_versions(versions=old)).bytes_removed) if old else 0

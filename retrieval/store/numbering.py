@@ -10,8 +10,9 @@ both counts: such a writer may still write an older number into the file.
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 
-from winnow.retrieval.errors import StoreCorrupt
+from winnow.retrieval.errors import CatalogUnavailable, StoreCorrupt, WriteFailed
 from winnow.retrieval.files.layout import NEXT_NUMBER
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.store.places.place import StorePlace
@@ -40,9 +41,17 @@ class ChunkNumberSequence:
         return int(number)
 
     def take(self, count: int) -> int:
-        """Reserve `count` numbers for good, on the disk, and return the first."""
+        """Reserve `count` numbers for good, on the disk, and return the first.
+
+        Raises `WriteFailed`, and `WriterSuperseded` if the reason is another writer, who uses the same temporary file.
+        """
         first = self._lease.take_numbers(count, least=self.next())
-        self._write(max(first + count, self.next()))  # a writer may have been superseded since its reservation
+        try:
+            self._write(max(first + count, self.next()))  # a writer may have been superseded since its reservation
+        except WriteFailed:
+            with suppress(CatalogUnavailable):  # then the first failure is the one to report
+                self._lease.renew()
+            raise
         return first
 
     def _write(self, number: int) -> None:

@@ -203,6 +203,24 @@ def test_a_silent_server_is_waited_for_by_one_call_at_a_time(database: SqlDataba
     assert [names(database) for _ in range(2)] == [[], []]
 
 
+def test_a_process_that_stops_in_a_transaction_keeps_no_lock(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends the transaction, which writes nothing. The next writer goes on. Long copies have more time."""
+    monkeypatch.setattr("winnow.retrieval.catalog.sql.postgres.IDLE_MS", 300)
+    url = postgres.new(template="winnow_template")
+    stopped, other = SqlDatabase.open(url), SqlDatabase.open(url)
+    with pytest.raises(CatalogUnavailable):
+        _add_after(stopped, lambda: _add_after(other, lambda: None))
+    assert names(other) == ["a"]
+    assert names(stopped) == ["a"], "its next transaction works"
+    with stopped.snapshot() as connection:
+        time.sleep(0.6)
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    for database in (stopped, other):
+        database.close()
+
+
 def test_a_server_that_takes_no_connection_any_more_is_unavailable(postgres: PostgresServer) -> None:
     """Those that a process had are gone, and so is what was known of them. Later it works again."""
     url = postgres.new(template="winnow_template")

@@ -32,12 +32,12 @@ from typing import Any, Final
 
 SECONDS_MAX: Final = 60  # of one job; one that takes longer hangs
 
-_SEIZE, _INTERRUPT, _LISTEN, _SYSCALL, _POKEUSER, _SYSCALL_INFO = 0x4206, 0x4207, 0x4208, 24, 6, 0x420E
-_OPTIONS: Final = 0x1 | 0x8 | 0x100000  # mark syscall stops, follow threads, kill with the tracer
+SEIZE, INTERRUPT, LISTEN, DETACH, SYSCALL, POKEUSER, _SYSCALL_INFO = 0x4206, 0x4207, 0x4208, 17, 24, 6, 0x420E
+OPTIONS: Final = 0x1 | 0x8 | 0x100000  # mark syscall stops, follow threads, kill with the tracer
 _WALL: Final = 0x40000000
-_EVENT_STOP: Final = 128
-_ENTRY, _EXIT = 1, 2
-_CALL_NUMBER_AT, _RESULT_AT = 15 * 8, 10 * 8  # orig_rax and rax in x86-64's struct user
+EVENT_STOP: Final = 128
+ENTRY, _EXIT = 1, 2
+CALL_NUMBER_AT, RESULT_AT = 15 * 8, 10 * 8  # orig_rax and rax in x86-64's struct user
 _AT_FDCWD: Final = -100
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _STDOUT: Final = 1
@@ -84,7 +84,7 @@ def refused() -> str | None:
         return f"the tracer knows the registers of x86-64 Linux, not those of {platform.machine()} {sys.platform}"
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         try:
-            _ptrace(_SEIZE, process.pid, 0, 0)
+            ptrace(SEIZE, process.pid, 0, 0)
         except OSError as error:
             return f"this process may not trace another: {error.strerror}"
         finally:
@@ -149,21 +149,8 @@ class Tracer:
             os.set_blocking(self._process.stdout.fileno(), False)
             self._said = b""
             self._pending = {}
-            self._seize(self._process.pid)
+            seize(self._process.pid)
         return self._process
-
-    def _seize(self, pid: int) -> None:
-        """All threads; one that is started meanwhile is found in the next round, or was followed from its parent."""
-        seized: set[int] = set()
-        while new := {int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()} - seized:
-            for tid in new:
-                try:
-                    _ptrace(_SEIZE, tid, 0, _OPTIONS)
-                    _ptrace(_INTERRUPT, tid, 0, 0)
-                except OSError as error:
-                    if error.errno not in {errno.EPERM, errno.ESRCH}:  # traced already, or gone
-                        raise
-            seized |= new
 
     def _end(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
@@ -209,30 +196,30 @@ class Tracer:
         try:
             if stop == signal.SIGTRAP | 0x80:
                 has_spoken = self._at_call(job, tid)
-                _ptrace(_SYSCALL, tid, 0, 0)
-            elif event == _EVENT_STOP and stop != signal.SIGTRAP:
-                _ptrace(_LISTEN, tid, 0, 0)
+                ptrace(SYSCALL, tid, 0, 0)
+            elif event == EVENT_STOP and stop != signal.SIGTRAP:
+                ptrace(LISTEN, tid, 0, 0)
             else:
-                _ptrace(_SYSCALL, tid, 0, 0 if event else stop)
+                ptrace(SYSCALL, tid, 0, 0 if event else stop)
         except ProcessLookupError:  # it was killed meanwhile
             pass
         return has_spoken
 
     def _at_call(self, job: _Job, tid: int) -> bool:
-        operation, number, arguments = _syscall_info(tid)
-        if operation == _ENTRY:
+        operation, number, arguments = syscall_info(tid)
+        if operation == ENTRY:
             self._pending[tid] = (self._enter(job, tid, number, arguments), number)
             return False
         call, was = self._pending.pop(tid, (None, -1))
         if call is not None:
             if call.result is not None:  # decided on entry
-                _ptrace(_POKEUSER, tid, _RESULT_AT, call.result)
+                ptrace(POKEUSER, tid, RESULT_AT, call.result)
             else:
                 call.result = number
         return call is None and was == 1
 
     def _enter(self, job: _Job, tid: int, number: int, arguments: tuple[int, ...]) -> Call | None:
-        call = _changing(job.root, tid, number, arguments)
+        call = changing_call(job.root, tid, number, arguments)
         if call is None:
             return None
         place = len(job.calls)
@@ -243,11 +230,25 @@ class Tracer:
                 os.kill(tid, signal.SIGKILL)
             else:
                 call.result = -getattr(errno, job.fault)
-                _ptrace(_POKEUSER, tid, _CALL_NUMBER_AT, -1)
+                ptrace(POKEUSER, tid, CALL_NUMBER_AT, -1)
         return call
 
 
-def _changing(root: str, tid: int, number: int, arguments: tuple[int, ...]) -> Call | None:
+def seize(pid: int) -> None:
+    """Trace all threads; one that is started meanwhile is found in the next round, or was followed from its parent."""
+    seized: set[int] = set()
+    while new := {int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()} - seized:
+        for tid in new:
+            try:
+                ptrace(SEIZE, tid, 0, OPTIONS)
+                ptrace(INTERRUPT, tid, 0, 0)
+            except OSError as error:
+                if error.errno not in {errno.EPERM, errno.ESRCH}:  # traced already, or gone
+                    raise
+        seized |= new
+
+
+def changing_call(root: str, tid: int, number: int, arguments: tuple[int, ...]) -> Call | None:
     """The call, if it changes something below the root."""
     if number not in _CALLS or (number == 1 and arguments[0] == _STDOUT):
         return None
@@ -307,10 +308,10 @@ def _memory(tid: int, address: int, size: int, *, is_text: bool = False) -> byte
     return text.split(b"\0")[0]
 
 
-def _syscall_info(tid: int) -> tuple[int, int, tuple[int, ...]]:
+def syscall_info(tid: int) -> tuple[int, int, tuple[int, ...]]:
     """On entry the number of the call and its arguments; on exit its result."""
     buffer = ctypes.create_string_buffer(88)
-    _ptrace(_SYSCALL_INFO, tid, 88, ctypes.addressof(buffer))
+    ptrace(_SYSCALL_INFO, tid, 88, ctypes.addressof(buffer))
     operation = buffer.raw[0]
     if operation == _EXIT:
         return operation, struct.unpack_from("<q", buffer.raw, 24)[0], ()
@@ -318,7 +319,14 @@ def _syscall_info(tid: int) -> tuple[int, int, tuple[int, ...]]:
     return operation, number, tuple(arguments)
 
 
-def _ptrace(request: int, tid: int, address: int, data: int) -> None:
+def instruction_pointer(tid: int) -> int:
+    """Return the address behind the instruction that made the call. The thread is stopped at a call."""
+    buffer = ctypes.create_string_buffer(88)
+    ptrace(_SYSCALL_INFO, tid, 88, ctypes.addressof(buffer))
+    return int(struct.unpack_from("<Q", buffer.raw, 8)[0])
+
+
+def ptrace(request: int, tid: int, address: int, data: int) -> None:
     if _libc.ptrace(request, tid, address & 0xFFFFFFFFFFFFFFFF, data & 0xFFFFFFFFFFFFFFFF) == -1:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

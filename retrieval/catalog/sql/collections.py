@@ -80,10 +80,7 @@ class SqlCollections:
     def add(self, collection: Collection, *, must_be_begun: bool = False, by: Actor = COMMAND_LINE) -> None:
         """Raises `CollectionExists`; with `must_be_begun` also `CollectionBusy` if its creation was given up."""
         with self._database.writing() as connection:
-            this = sql.and_(
-                _by_name(_unfinished, collection.tenant, collection.name),
-                _unfinished.c.made_at == collection.created_at.isoformat(),
-            )
+            this = _begun_at(collection.tenant, collection.name, collection.created_at)
             if must_be_begun and connection.execute(sql.select(_unfinished).where(this)).first() is None:
                 raise CollectionBusy(f"the creation of {collection.name} took too long and was given up; repeat it")
             _add(connection, collection)
@@ -113,8 +110,9 @@ class SqlCollections:
             _begin(connection, row)
 
     def begun(self, tenant: str, name: str) -> frozenset[datetime]:
-        """Return the creation times of unfinished creations and removals under this name."""
-        wanted = sql.select(_unfinished.c.made_at).where(_by_name(_unfinished, tenant, name))
+        """Return the creation times of unfinished creations and removals under this name, also of those given up."""
+        names = (name, name + _ABANDONED)
+        wanted = sql.select(_unfinished.c.made_at).where(_unfinished.c.tenant == tenant, _unfinished.c.name.in_(names))
         with self._database.reading() as connection:
             return frozenset(map(datetime.fromisoformat, connection.scalars(wanted)))
 
@@ -140,14 +138,13 @@ class SqlCollections:
 
     def forget_abandoned(self, tenant: str, name: str, made_at: datetime) -> None:
         """Note that one of them has left nothing any more."""
-        this = sql.and_(_by_name(_unfinished, tenant, name + _ABANDONED), _unfinished.c.made_at == made_at.isoformat())
         with self._database.writing() as connection:
-            connection.execute(sql.delete(_unfinished).where(this))
+            connection.execute(sql.delete(_unfinished).where(_begun_at(tenant, name + _ABANDONED, made_at)))
 
-    def end(self, tenant: TenantName, name: str) -> None:
-        """Note that nothing unfinished is left on the disk under this name."""
+    def end(self, tenant: TenantName, name: str, *, made_at: datetime) -> None:
+        """Note that nothing is left of the collection that was created at this time, and removed."""
         with self._database.writing() as connection:
-            connection.execute(sql.delete(_unfinished).where(_by_name(_unfinished, tenant, name)))
+            connection.execute(sql.delete(_unfinished).where(_begun_at(tenant, name, made_at)))
 
     def get(self, tenant: TenantName, name: str) -> Collection:
         with self._database.reading() as connection:
@@ -279,6 +276,9 @@ def _begin(connection: sql.Connection, row: dict[str, str]) -> None:
 
 def _abandon(connection: sql.Connection, tenant: str, name: str) -> None:
     mine = _by_name(_unfinished, tenant, name)
+    given_up = connection.scalars(sql.select(_unfinished.c.made_at).where(mine)).all()
+    twice = sql.and_(_by_name(_unfinished, tenant, name + _ABANDONED), _unfinished.c.made_at.in_(given_up))
+    connection.execute(sql.delete(_unfinished).where(twice))  # a restore that is repeated has been given up before
     connection.execute(sql.update(_unfinished).where(mine).values(name=name + _ABANDONED))
 
 
@@ -331,6 +331,10 @@ def _diversity_columns(collection: Collection) -> dict[str, float | None]:
 
 def _names_of(tenant: TenantName) -> sql.Select[tuple[str]]:
     return sql.select(_collections.c.name).where(_collections.c.tenant == tenant).order_by(_collections.c.name)
+
+
+def _begun_at(tenant: str, name: str, made_at: datetime) -> sql.ColumnElement[bool]:
+    return sql.and_(_by_name(_unfinished, tenant, name), _unfinished.c.made_at == made_at.isoformat())
 
 
 def _by_name(table: sql.Table, tenant: str, name: str) -> sql.ColumnElement[bool]:

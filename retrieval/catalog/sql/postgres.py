@@ -18,13 +18,15 @@ CONNECT_SECONDS: Final = 5  # seconds; a running server answers in milliseconds
 SILENCE_MS: Final = 15_000  # milliseconds without a reply, after which the connection is closed; above LOCK_MS
 LONG_SILENCE_MS: Final = 600_000  # the same where a statement reads or changes whole tables
 LOCK_MS: Final = 10_000  # milliseconds that a writer waits for another's transaction; as for SQLite
+IDLE_MS: Final = 8_000  # milliseconds without a statement, after which the server ends a transaction; below LOCK_MS
 POOL_SECONDS: Final = 10  # seconds to wait for one of the process's own connections
 WRITER_LOCK: Final = 0x77696E6E6F77  # "winnow" in ASCII; an advisory lock is identified by a number
 PATIENCE: Final = "winnow patience"  # key of `_Patience` in what SQLAlchemy keeps with a connection
 _DRIVER: Final = "postgresql+psycopg"
 _SCHEMES: Final = ("postgresql", "postgres", _DRIVER)
 _SECRETS: Final = ("password", "sslpassword")
-_UNAVAILABLE: Final = ("08", "28", "3D", "40", "53", "55P03", "57")  # SQLSTATE: connection, login, contention, shutdown
+# SQLSTATE: connection, an ended transaction, login, contention, shutdown.
+_UNAVAILABLE: Final = ("08", "25P03", "28", "3D", "40", "53", "55P03", "57")
 _FULL: Final = "53100"  # the server's disk
 _DAMAGED: Final = ("XX", "42P01", "42703")  # SQLSTATE: internal and damaged pages; a table or a column is missing
 
@@ -71,10 +73,11 @@ class Postgres:
                 "a catalog on PostgreSQL needs psycopg: pip install 'winnow-search[postgres]'"
             ) from error
         _bound_silence(engine)
+        _bound_idleness(engine)
         return engine
 
     def begin_snapshot(self, connection: sql.Connection) -> None:
-        connection.info[PATIENCE].milliseconds = LONG_SILENCE_MS
+        _be_patient(connection)
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
     def begin_writing(self, connection: sql.Connection) -> None:
@@ -90,7 +93,7 @@ class Postgres:
         """Nothing to do: the server holds the database open, and its files cannot be replaced meanwhile."""
 
     def begin_migrating(self, connection: sql.Connection) -> None:
-        connection.info[PATIENCE].milliseconds = LONG_SILENCE_MS
+        _be_patient(connection)
         self.begin_writing(connection)
 
     def check_migrated(self, connection: sql.Connection) -> None:
@@ -164,6 +167,21 @@ def _bound_silence(engine: sql.Engine) -> None:
         patience = record.info.get(PATIENCE)
         if patience is not None:  # a connection that could not be made again has none
             patience.milliseconds = SILENCE_MS
+
+
+def _bound_idleness(engine: sql.Engine) -> None:
+    """Let the server end the transactions of a process that is stopped in one, with the locks that others wait for."""
+
+    @sql.event.listens_for(engine, "connect")
+    def bound(driver_connection: Any, _record: Any) -> None:
+        driver_connection.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MS}")
+        driver_connection.commit()
+
+
+def _be_patient(connection: sql.Connection) -> None:
+    """Bound this transaction as one that reads or changes whole tables."""
+    connection.info[PATIENCE].milliseconds = LONG_SILENCE_MS
+    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {LONG_SILENCE_MS}")
 
 
 def _ending(

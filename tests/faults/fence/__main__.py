@@ -1,133 +1,76 @@
-"""Stops processes that write, lets others take over, and continues them: nothing late is published, nothing lost.
+"""Pauses processes that write, lets others take over, and continues them: nothing late is published, nothing lost.
 
-    python -m tests.faults.fence --place folder --pauses 20 --seed 1
-    python -m tests.faults.fence --place bucket --pauses 20 --seed 1
-    python -m tests.faults.fence --place wire
+    python -m tests.faults.fence                                  the whole matrix, hours on two cores
+    python -m tests.faults.fence --place bucket --pause held --paths words clean-up
+    python -m tests.faults.fence --json fence.jsonl               one line for each row; those that are there are kept
 
-1. Every write path, stopped (SIGSTOP) after each of its renewals, so right before each of its commits and removals, and
-   every move of the pointer, stopped after each look at its token. Another writer waits until the lease expires, takes
-   over, commits five times and publishes; then the first continues (SIGCONT).
-2. `wire` is a bucket as well: every write path with each of its changing requests held on the wire while its writer is
-   stopped; the request lands after the take-over.
-3. The same with a writer that must publish a fence itself, and with one whose collection is made again meanwhile.
-4. A process that writes one document after the other, stopped at random moments.
-5. The controls: without the fence, deletions and publications must be found to arrive late.
+Every write path, in a folder and in a bucket, is paused in three ways (tests/faults/fence/matrix.py). Another writer
+waits until the lease expires, takes over, commits five times and publishes; then the first continues. Afterwards every
+document, every chunk number, every file and the index that serves are compared. A control without the fence must fail.
 
-Exits with 1 if anything is wrong.
+Prints a table, and exits with 1 if anything is wrong. With `--json` the command can be repeated: it runs the rows that
+the file does not have, and prints all.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-from tests.faults.fence.rounds import (
-    Grounds,
-    Round,
-    held_rounds,
-    randomly_paused,
-    stopped_rounds,
-    streamed,
-    written,
-)
-from tests.faults.fence.sites import Site
-from tests.faults.fence.wire import held_on_the_wire
-from tests.faults.fence.writers import MOVES, PATHS, Outcome, UnfencedLease
-from tests.postgres import running
-from tests.s3_server import serving
-from winnow.retrieval.catalog.sql.database import SqlDatabase
-
-MADE_AGAIN: Final = ("upsert", "delete", "words")
+from tests.faults.fence.matrix import ALL_PATHS, PAUSES, PLACES, Row, blind_cells, row, table
+from tests.faults.fence.scenes import Grounds, grounds_in
+from tests.faults.tracer import refused
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else processes that are stopped would stay
+    known = {each.key: each for each in _read(asked.json)}
+    rows = [*known.values()]
+    for place in asked.place:
+        wanted = [(pause, path) for pause in asked.pause for path in asked.paths if (place, pause, path) not in known]
+        if wanted:
+            with grounds_in(place) as grounds:
+                for pause, path in wanted:
+                    rows.append(_ran(grounds, place, pause, path, asked))
+    print("\n".join(table(rows)))
+    for place, pause in (blind := blind_cells(rows)):
+        print(f"{place} x {pause}: no control without the fence found anything")
+    return 1 if blind or any(each.is_wrong for each in rows) else 0
+
+
+def _ran(grounds: Grounds, place: str, pause: str, path: str, asked: argparse.Namespace) -> Row:
+    began = time.monotonic()
+    if place == "folder" and pause == "held" and (reason := refused()) is not None:
+        return Row(place=place, pause=pause, path=path, missing=reason)
+    made = row(grounds, place, pause, path, pauses=asked.pauses, seed=asked.seed, has_control=not asked.no_control)
+    print(f"{place}, {pause}, {path}: {made.rounds} rounds in {time.monotonic() - began:.0f} s", flush=True)
+    if asked.json is not None:
+        with asked.json.open("a", encoding="utf-8") as file:
+            file.write(f"{made.to_json()}\n")
+    return made
+
+
+def _read(path: Path | None) -> list[Row]:
+    if path is None or not path.exists():
+        return []
+    return [Row.from_json(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--place", choices=["folder", "bucket", "wire"], default="folder")
-    parser.add_argument("--pauses", type=int, default=20, help="random ones")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--paths", nargs="+", choices=[*PATHS, *MOVES], help="by default all that the place has")
-    parser.add_argument("--writer", nargs=4, metavar=("SITE", "URL", "PATH", "AT"), help=argparse.SUPPRESS)
-    parser.add_argument("--stream", nargs=2, metavar=("SITE", "URL"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.writer:
-        site, url, path, at = asked.writer
-        return written(Site.from_json(site), SqlDatabase.at(url), path, int(at))
-    if asked.stream:
-        return streamed(Site.from_json(asked.stream[0]), SqlDatabase.at(asked.stream[1]))
-    with grounds_of(asked.place) as grounds:
-        paths = asked.paths or ([*PATHS, *MOVES] if grounds.s3 is None else [*PATHS, "publication"])
-        if asked.place == "wire" and grounds.s3 is not None:
-            wrong = holds(grounds, grounds.s3.url, paths)
-        else:
-            wrong = stops(grounds, paths)
-            wrong += randomly_paused(grounds, pauses=asked.pauses, seed=asked.seed)
-            wrong += controls(grounds)
-    return 1 if wrong else 0
-
-
-@contextmanager
-def grounds_of(place: str) -> Iterator[Grounds]:
-    with tempfile.TemporaryDirectory(prefix="fence-") as base, running() as server:
-        url = server.new()
-        grounds = Grounds(base=Path(base), url=url, database=SqlDatabase.open(url))
-        if place == "folder":
-            yield grounds
-            return
-        with serving() as s3:
-            yield Grounds(base=grounds.base, url=url, database=grounds.database, s3=s3)
-
-
-def stops(grounds: Grounds, paths: list[str]) -> int:
-    """Return how much is wrong."""
-    wrong = sum(shown(path, list(stopped_rounds(grounds, Round(path=path)))) for path in paths)
-    fencing = list(stopped_rounds(grounds, Round(path="upsert", has_failed=True)))
-    wrong += shown("upsert, with a fence to publish", fencing)
-    for path in MADE_AGAIN:
-        again = list(stopped_rounds(grounds, Round(path=path, replaces=True)))
-        wrong += shown(f"{path}, with the collection made again", again)
-    return wrong
-
-
-def holds(grounds: Grounds, upstream: str, paths: list[str]) -> int:
-    """Return how much is wrong."""
-    with held_on_the_wire(upstream) as wire:
-        wrong = sum(
-            shown(f"{path}, held on the wire", list(held_rounds(grounds, Round(path=path), wire))) for path in paths
-        )
-        fencing = list(held_rounds(grounds, Round(path="upsert", has_failed=True), wire))
-        wrong += shown("upsert, with a fence to publish, held on the wire", fencing)
-        control = list(held_rounds(grounds, Round(path="delete", second=UnfencedLease), wire))
-        return wrong + _missed("control without a fence, delete, held on the wire", control)
-
-
-def controls(grounds: Grounds) -> int:
-    """Return how many controls have found nothing late."""
-    wrong = 0
-    for path in ("delete",) if grounds.s3 else ("delete", "publication"):
-        control = list(stopped_rounds(grounds, Round(path=path, second=UnfencedLease)))
-        wrong += _missed(f"control without a fence, {path}", control)
-    return wrong
-
-
-def _missed(control: str, outcomes: list[Outcome]) -> bool:
-    found = sum(bool(each.wrong) for each in outcomes)
-    print(f"{control}: {found} of {len(outcomes)} pauses published what was late", flush=True)
-    return not found
-
-
-def shown(path: str, outcomes: list[Outcome]) -> int:
-    """Print one line, and each thing that is wrong. Return how much that is; no pause at all is wrong as well."""
-    wrong = [each for each in outcomes if each.wrong]
-    superseded = sum(each.superseded for each in outcomes)
-    print(f"{path}: {len(outcomes)} pauses, {superseded} superseded, {len(wrong)} wrong", flush=True)
-    for each in wrong:
-        print(f"    {each.held or f'after renewal {each.at}'}: {'; '.join(each.wrong)}", flush=True)
-    return len(wrong) + (not superseded)
+    parser.add_argument("--place", nargs="+", choices=PLACES, default=PLACES, help="by default both")
+    parser.add_argument("--pause", nargs="+", choices=PAUSES, default=PAUSES, help="by default all")
+    parser.add_argument("--paths", nargs="+", choices=ALL_PATHS, default=ALL_PATHS, help="by default all")
+    parser.add_argument("--pauses", type=int, default=20, help="random ones of each path (20)")
+    parser.add_argument("--seed", type=int, default=1, help="of their moments (1)")
+    parser.add_argument("--no-control", action="store_true", help="leave the controls out")
+    parser.add_argument("--json", type=Path, help="file for one line of JSON for each row")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

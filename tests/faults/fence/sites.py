@@ -6,22 +6,21 @@ writes the same files at both. The first host's clock is ahead, so that its clea
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from tests.faults.scripted import DIMENSION, folder_of
-from winnow.api.collections.folder_moves import take_away
+from winnow.api.collections.folder_moves import exchanging, take_away
 from winnow.retrieval.errors import StorageError
 from winnow.retrieval.files.durable import make_folder, remove
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.lease import WriterLease
-from winnow.retrieval.files.s3_access import BucketRoot, S3Access
+from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.generation.manifest import read_manifest
-from winnow.retrieval.generation.pointer import current_name, names
+from winnow.retrieval.generation.pointer import current_name, moving, names
 from winnow.retrieval.generation.shared import SharedGenerations
 from winnow.retrieval.store.checksums import checksum_fault, find_damage
 from winnow.retrieval.store.lance_store import LanceStore
@@ -96,8 +95,11 @@ class Site:
             return again
         pass_versions(self.folder.corpus, lease)
         remove(take_away(self.folder, lease))
-        make_folder(self.folder.generations)
-        create_successor(self.folder.corpus, dimension=DIMENSION, lease=lease)
+        with exchanging(self.folder, lease) as exchange:
+            create_successor(exchange.new.corpus, before=self.folder.corpus, dimension=DIMENSION, lease=lease)
+            make_folder(exchange.new.generations)
+            with moving(self.folder, lease):
+                exchange.run()
         return self
 
     def faults(self, store: LanceStore) -> list[str]:
@@ -128,16 +130,6 @@ class Site:
         assert self.bucket is not None
         access = replace(self.bucket.access, endpoint=endpoint)
         return replace(self, bucket=self.bucket.reached_by(access))
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), default=str)
-
-    @classmethod
-    def from_json(cls, text: str) -> Site:
-        values = json.loads(text)
-        if (bucket := values["bucket"]) is not None:
-            values["bucket"] = BucketRoot(**bucket | {"access": S3Access(**bucket["access"])})
-        return cls(**values | {"root": Path(values["root"])})
 
     def _place(self, root: BucketRoot) -> BucketPlace:
         return BucketPlace(

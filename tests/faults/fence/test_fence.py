@@ -6,23 +6,23 @@ These pause within one process; `python -m tests.faults.fence` stops processes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.faults.fence.sites import AHEAD_SECONDS, ANSWER_SECONDS, Site
-from tests.faults.fence.writers import UnfencedLease, paused
+from tests.faults.fence.judging import Kind, compared, faults_at_take_over
+from tests.faults.fence.leases import PausingLease, UnfencedLease
+from tests.faults.fence.matrix import ALL_PATHS, PAUSES, PLACES, Row, blind_cells, table, why_missing
+from tests.faults.fence.rounds import Outcome, Scene
+from tests.faults.fence.scenes import Grounds
 from tests.postgres import TEMPLATE, PostgresServer
-from tests.s3_server import BUCKET, S3, serving
+from tests.s3_server import S3, serving
 from winnow.retrieval.catalog.sql.database import SqlDatabase
-from winnow.retrieval.files.s3_access import BucketRoot
+from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
+from winnow.retrieval.errors import WinnowError
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture(scope="module")
-def catalog(postgres: PostgresServer) -> SqlDatabase:
-    return SqlDatabase.open(postgres.new(template=TEMPLATE))
 
 
 @pytest.fixture(scope="module")
@@ -32,56 +32,122 @@ def s3() -> Iterator[S3]:
 
 
 @pytest.fixture
-def in_folder(tmp_path: Path) -> Site:
-    return Site(name=str(tmp_path), root=tmp_path / "data")
+def in_folder(postgres: PostgresServer, tmp_path: Path) -> Iterator[Grounds]:
+    url = postgres.new(template=TEMPLATE)
+    database = SqlDatabase.open(url)
+    yield Grounds(base=tmp_path, url=url, database=database)
+    database.close()
 
 
 @pytest.fixture
-def in_bucket(s3: S3, tmp_path: Path) -> Site:
-    bucket = BucketRoot(url=f"s3://{BUCKET}/fence", access=s3.access, answer_seconds=ANSWER_SECONDS)
-    return Site(name=str(tmp_path), root=tmp_path / "data", bucket=bucket, ahead_seconds=AHEAD_SECONDS)
+def in_bucket(postgres: PostgresServer, s3: S3, tmp_path: Path) -> Iterator[Grounds]:
+    url = postgres.new(template=TEMPLATE)
+    database = SqlDatabase.open(url)
+    yield Grounds(base=tmp_path, url=url, database=database, s3=s3, prefix=tmp_path.name)
+    database.close()
+
+
+def paused(grounds: Grounds, scene: Scene, at: int, *, second: type[SqlWriterLease] = SqlWriterLease) -> Outcome:
+    """Run a write path, and let another writer take over at its renewal `at`."""
+    scene.begin(grounds.database)
+    first = scene.first_lease(PausingLease, grounds.database, seconds=9)
+    assert isinstance(first, PausingLease)
+    taken = []
+    first.at, first.pause = at, lambda: taken.append(scene.take_over(second, grounds.database, host="one"))
+    superseded = False
+    try:
+        scene.write(first)
+    except WinnowError:
+        superseded = True
+    assert taken, "it has as many renewals"
+    wrong = scene.faults(taken[0], grounds.database, is_acknowledged=not superseded)
+    return Outcome(paused_at=f"renewal {at}", superseded=superseded, wrong=tuple(wrong))
 
 
 @pytest.mark.parametrize(("path", "at"), [("upsert", 4), ("delete", 3), ("publication", 3), ("rollback", 3)])
-def test_a_superseded_writer_publishes_nothing(
-    path: str, at: int, catalog: SqlDatabase, in_folder: Site, tmp_path: Path
-) -> None:
+def test_a_superseded_writer_publishes_nothing(path: str, at: int, in_folder: Grounds) -> None:
     """It renewed its lease, or compared its token, right before the commit or the rename, and paused there."""
-    outcome = paused(in_folder, tmp_path / "prepared", catalog, path, at)
-    assert (outcome.at, outcome.superseded, outcome.wrong) == (at, True, ())
+    outcome = paused(in_folder, in_folder.scenes_of(path)(), at)
+    assert (outcome.superseded, outcome.wrong) == (True, ())
 
 
 @pytest.mark.parametrize(("path", "at"), [("upsert", 4), ("delete", 3)])
-def test_a_superseded_writer_publishes_nothing_in_a_bucket(
-    path: str, at: int, catalog: SqlDatabase, in_bucket: Site, tmp_path: Path
-) -> None:
-    outcome = paused(in_bucket, tmp_path / "prepared", catalog, path, at)
-    assert (outcome.at, outcome.superseded, outcome.wrong) == (at, True, ())
+def test_a_superseded_writer_publishes_nothing_in_a_bucket(path: str, at: int, in_bucket: Grounds) -> None:
+    outcome = paused(in_bucket, in_bucket.scenes_of(path)(), at)
+    assert (outcome.superseded, outcome.wrong) == (True, ())
 
 
 @pytest.mark.parametrize("place", ["in_folder", "in_bucket"])
-def test_a_writer_that_pauses_before_its_fence_takes_nothing_back(
-    place: str, catalog: SqlDatabase, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    site: Site = request.getfixturevalue(place)
-    outcome = paused(site, tmp_path / "prepared", catalog, "upsert", 1, is_after_failure=True)
-    assert (outcome.at, outcome.superseded, outcome.wrong) == (1, True, ())
+def test_a_writer_that_pauses_before_its_fence_takes_nothing_back(place: str, request: pytest.FixtureRequest) -> None:
+    grounds: Grounds = request.getfixturevalue(place)
+    outcome = paused(grounds, grounds.scenes_of("upsert", has_failed=True)(), 1)
+    assert (outcome.superseded, outcome.wrong) == (True, ())
 
 
 @pytest.mark.parametrize(("path", "at"), [("delete", 3), ("publication", 3)])
-def test_without_a_fence_what_is_late_is_published(
-    path: str, at: int, catalog: SqlDatabase, in_folder: Site, tmp_path: Path
-) -> None:
+def test_without_a_fence_what_is_late_is_published(path: str, at: int, in_folder: Grounds) -> None:
     """The control."""
-    outcome = paused(in_folder, tmp_path / "prepared", catalog, path, at, second=UnfencedLease)
-    assert outcome.at
-    assert outcome.wrong != ()
+    assert paused(in_folder, in_folder.scenes_of(path)(), at, second=UnfencedLease).wrong != ()
 
 
-def test_without_a_fence_what_is_late_is_published_in_a_bucket(
-    catalog: SqlDatabase, in_bucket: Site, tmp_path: Path
-) -> None:
+def test_without_a_fence_what_is_late_is_published_in_a_bucket(in_bucket: Grounds) -> None:
     """The control."""
-    outcome = paused(in_bucket, tmp_path / "prepared", catalog, "delete", 3, second=UnfencedLease)
-    assert outcome.at
-    assert outcome.wrong != ()
+    assert paused(in_bucket, in_bucket.scenes_of("delete")(), 3, second=UnfencedLease).wrong != ()
+
+
+@pytest.mark.parametrize("at", [2, 4, 6, 7, 8])
+def test_a_late_creation_leaves_the_collection_of_its_successor_alone(at: int, in_folder: Grounds) -> None:
+    """Wherever it paused: before its row, its store, its exchange of the files, the pointer, and its end."""
+    outcome = paused(in_folder, in_folder.scenes_of("creation over a half-removed folder")(), at)
+    assert (outcome.superseded, outcome.wrong) == (True, ())
+
+
+@pytest.mark.parametrize("at", [2, 3, 5, 7])
+def test_a_late_restore_leaves_the_collection_of_its_successor_alone(at: int, in_folder: Grounds) -> None:
+    outcome = paused(in_folder, in_folder.scenes_of("restore over a collection")(), at)
+    assert (outcome.superseded, outcome.wrong) == (True, ())
+
+
+def test_what_differs_is_stale_lost_or_doubled() -> None:
+    before, after = {"a": ("old", 1), "b": ("kept", 2)}, {"a": ("new", 1), "b": ("kept", 2)}
+    assert [*compared(before, before, late=after)] == []
+    assert [each.kind for each in compared(after, before, late=after)] == [Kind.STALE]
+    assert [each.kind for each in compared({"a": ("old", 1)}, before, late=after)] == [Kind.LOST]
+    assert [each.kind for each in compared({"a": ("old", 2), "b": ("kept", 2)}, before, late=after)] == [Kind.DOUBLED]
+    assert [each.kind for each in compared(before | {"c": ("more", 1)}, before, late=after)] == [Kind.STALE]
+    for found, is_acknowledged, is_right in ((before, False, True), (after, False, True), (before, True, False)):
+        wrong = faults_at_take_over(found, before, after, is_acknowledged=is_acknowledged)
+        assert (not wrong) == is_right
+    both = {"a": ("new", 2), "b": ("kept", 2)}
+    assert [each.kind for each in faults_at_take_over(both, before, after, is_acknowledged=True)] == [Kind.DOUBLED]
+
+
+def test_every_cell_has_every_path_or_says_why_not() -> None:
+    missing = {
+        (place, pause, path)
+        for place in PLACES
+        for pause in PAUSES
+        for path in ALL_PATHS
+        if why_missing(place, pause, path)
+    }
+    stream = "a stream of upserts and deletions"
+    folder_random = {path for place, pause, path in missing if (place, pause) == ("folder", "random")}
+    assert folder_random == {"old publications", "rollback"}
+    assert {(place, pause) for place, pause, path in missing if path == stream} == {
+        (place, pause) for place in PLACES for pause in PAUSES if pause != "random"
+    }
+
+
+def test_rows_and_cells_that_are_wrong_say_so() -> None:
+    row = Row(place="folder", pause="held", path="upsert", rounds=4, superseded=3, control_rounds=2, control_wrong=1)
+    assert Row.from_json(row.to_json()) == row
+    assert not row.is_wrong
+    lines = [*table([row])]
+    assert lines[1].split()[:7] == ["folder", "held", "upsert", "4", "3", "0", "0"]
+    assert lines[-1] == "folder x held: 1 paths, 4 rounds, 0 wrong; controls that fail: 1 of 1"
+    assert blind_cells([row]) == []
+    assert blind_cells([replace(row, control_wrong=0)]) == [("folder", "held")]
+    for change in ({"stale": 1}, {"lost": 1}, {"doubled": 1}, {"rounds": 0}):
+        worse = replace(row, **change)
+        assert worse.is_wrong
+        assert "WRONG" in [*table([worse])][1]

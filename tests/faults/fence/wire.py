@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 CHANGING: Final = frozenset({"PUT", "POST", "DELETE"})
+IN_A_ROW_MAX: Final = 2  # requests of one method to one folder that count, such as those that remove many files
 HELD_SECONDS_MAX: Final = 120.0
 
 
@@ -29,12 +30,23 @@ class Wire:
         self.held = ""  # its method and path
         self._at = 0
         self._passed = 0
+        self._kind, self._in_a_row = "", 0
+        self._is_silent = False
         self._let_go = threading.Event()
         self._lock = threading.Lock()
 
-    def hold(self, at: int) -> None:
-        """Hold the changing request of this number from now on, counted from 1."""
-        self._at, self._passed, self.held = at, 0, ""
+    @property
+    def passed(self) -> int:
+        """The changing requests since `hold`."""
+        return self._passed
+
+    def hold(self, at: int, *, is_silent: bool = False) -> None:
+        """Hold the changing request of this number from now on, counted from 1; 0 holds none.
+
+        `is_silent` holds all requests that come after it as well.
+        """
+        self._at, self._passed, self.held, self._is_silent = at, 0, "", is_silent
+        self._kind, self._in_a_row = "", 0
         for event in (self.is_held, self.is_done, self._let_go):
             event.clear()
 
@@ -46,9 +58,16 @@ class Wire:
     def passing(self, method: str, path: str) -> bool:
         """Wait if this is the request to hold; return whether it was."""
         self.seen.append(f"{method} {path}")
+        if self._is_silent and self.held:
+            self._let_go.wait(HELD_SECONDS_MAX)
+            return False
         if method not in CHANGING:
             return False
         with self._lock:
+            kind = f"{method} {path.partition('?')[0].rpartition('/')[0]}"
+            self._kind, self._in_a_row = kind, self._in_a_row + 1 if kind == self._kind else 1
+            if self._in_a_row > IN_A_ROW_MAX:
+                return False
             self._passed += 1
             if self._passed != self._at:
                 return False

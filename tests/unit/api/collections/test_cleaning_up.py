@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,11 @@ from winnow.api.assemble import Services
 from winnow.api.collections.cleaning_up import CleaningUp
 from winnow.api.collections.open_collections import OpenCollection
 from winnow.retrieval.errors import WriteFailed
-from winnow.retrieval.files.locks import writing
+from winnow.retrieval.files.locks import is_written, writing
 from winnow.retrieval.generation.history import fold
 from winnow.retrieval.generation.pointer import names
 from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.store.lance_store import LanceStore
 
 KEPT = 2
 TURNS = 4
@@ -96,6 +98,29 @@ async def test_a_writer_or_a_reader_that_takes_long_is_left_alone(parts: Service
     assert versions(opened) == before
     await cleaning.look()
     assert versions(opened) == 1
+
+
+async def test_a_long_clean_up_lets_writers_in(
+    parts: Services, opened: OpenCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It removes few versions at once, and holds no lock in between."""
+    defaults = LanceStore._remove_old_versions.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "at_most", 2)
+    age(opened, seconds=3_600)
+    has_superseded, seen = opened.store.has_superseded, []
+
+    def looked() -> bool:
+        seen.append((is_written(opened.folder), versions(opened)))
+        return has_superseded()
+
+    monkeypatch.setattr(opened.store, "has_superseded", looked)
+    assert await CleaningUp(parts.collections, kept=KEPT).look() > 0
+    assert {is_held for is_held, _ in seen} == {False}
+    left = [count for _, count in seen]
+    assert left[0] > 4
+    assert left[-1] == 1
+    assert {before - after for before, after in pairwise(left)} <= {1, 2}
 
 
 async def test_a_problem_is_told_once_and_a_removed_collection_not_made_again(

@@ -380,7 +380,7 @@ def test_a_removal_that_was_cut_off_does_not_block_the_name(
     disk = made(tmp_path / "data")
     target = Path if last == "rename" else type(disk.catalog.collections)
     with monkeypatch.context() as patch:
-        patch.setattr(target, last, lambda *_: (_ for _ in ()).throw(Killed()))
+        patch.setattr(target, last, lambda *_, **__: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             disk.remove(DEFAULT_TENANT, "docs")
     assert [each.fault for each in verified(disk) if each.fault] == []

@@ -1,0 +1,126 @@
+"""A bucket whose server is stopped, or becomes silent in the middle of a write: each call of a store ends in time.
+
+Nothing is acknowledged then, and afterwards the store goes on with what it had. A folder has no such state: its system
+calls return or fail.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.builders import DIMENSION, written
+from tests.faults.fence.wire import held_on_the_wire
+from tests.s3_server import BUCKET, S3, serving
+from winnow.retrieval.errors import WinnowError
+from winnow.retrieval.files.s3_access import BucketRoot, S3Access
+from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.store.places.bucket import Bucket
+from winnow.retrieval.store.places.bucket_place import TRIES_MAX, BucketPlace
+
+ANSWER_SECONDS: Final = 2.0
+DEADLINE_SECONDS: Final = TRIES_MAX * ANSWER_SECONDS + 1.0
+GRACE_SECONDS: Final = 12.0  # on a machine with much else to do; without a limit a call never returns
+TEXTS: Final = {"a": "first words", "b": "second words"}
+
+CALLS: Final[dict[str, Callable[[LanceStore], object]]] = {
+    "newest version": lambda store: store.snapshot().counts(),
+    "texts": lambda store: store.snapshot().chunks([0, 1]),
+    "vectors": lambda store: [batch.numbers.tolist() for batch in store.snapshot().vectors()],
+    "hashes": lambda store: store.snapshot().content_hashes(),
+    "files": lambda store: store.require_usable(),
+    "superseded": lambda store: store.has_superseded(),
+    "replace": lambda store: store.replace([written("late", "late")]),
+    "delete": lambda store: store.delete(["a"]),
+    "index of words": lambda store: store.index_words(),
+    "words from all texts": lambda store: store.renew_words([]),
+    "word rules": lambda store: store.renew_word_rules(),
+    "clean-up": lambda store: store.clean_up(),
+    "old versions": lambda store: store.remove_old_versions(),
+}
+AFTER: Final[dict[str, dict[str, str]]] = {  # what the write leaves if its last request has arrived
+    "replace": TEXTS | {"late": "late"},
+    "delete": {"b": TEXTS["b"]},
+}
+
+
+@pytest.fixture
+def s3() -> Iterator[S3]:
+    with serving() as server:
+        yield server
+
+
+def store_at(access: S3Access, tmp_path: Path, name: str) -> LanceStore:
+    """Open or create the store of this name."""
+    root = BucketRoot(url=f"s3://{BUCKET}/stopped", access=access, answer_seconds=ANSWER_SECONDS)
+    folder = name.replace(" ", "-")
+    place = BucketPlace(Bucket(root), f"{folder}/corpus.lance", collection=name, local=tmp_path / folder)
+    return LanceStore.create_at(place, dimension=DIMENSION)
+
+
+def texts(store: LanceStore) -> dict[str, str]:
+    snapshot = store.snapshot()
+    return {name: snapshot.document(name).text for name in snapshot.content_hashes()}
+
+
+def outcome(call: Callable[[LanceStore], object], store: LanceStore) -> tuple[str, float]:
+    """Return the error's name, or "", and the seconds it took."""
+    began = time.monotonic()
+    try:
+        call(store)
+    except WinnowError as error:
+        return type(error).__name__, time.monotonic() - began
+    return "", time.monotonic() - began
+
+
+def test_each_call_to_a_stopped_store_fails_within_its_deadline(s3: S3, tmp_path: Path) -> None:
+    for name in CALLS:
+        store_at(s3.access, tmp_path, name).replace([written(*each) for each in TEXTS.items()])
+    stores = {name: store_at(s3.access, tmp_path, name) for name in CALLS}  # which have read nothing yet
+    os.kill(s3.pid, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(len(CALLS)) as threads:
+            made = {name: threads.submit(outcome, call, stores[name]) for name, call in CALLS.items()}
+            found = {name: each.result() for name, each in made.items()}
+    finally:
+        os.kill(s3.pid, signal.SIGCONT)
+    assert {name: said for name, (said, _) in found.items() if said != "StoreUnavailable"} == {}
+    assert max(seconds for _, seconds in found.values()) < DEADLINE_SECONDS + GRACE_SECONDS
+    for name, store in stores.items():
+        assert texts(store) == TEXTS, name
+    stores["replace"].replace([written("c", "goes on")])
+    assert texts(stores["replace"]) == TEXTS | {"c": "goes on"}
+
+
+@pytest.mark.parametrize("name", AFTER)
+def test_a_write_whose_store_falls_silent_fails_within_its_deadline(s3: S3, tmp_path: Path, name: str) -> None:
+    """At its first request that changes something, and at its last, which publishes: that one may have arrived."""
+    with held_on_the_wire(s3.url) as wire:
+        through = replace(s3.access, endpoint=wire.url)
+
+        def tried(collection: str, at: int) -> tuple[str, float]:
+            store_at(s3.access, tmp_path, collection).replace([written(*each) for each in TEXTS.items()])
+            store = store_at(through, tmp_path, collection)
+            wire.hold(at, is_silent=True)
+            return outcome(CALLS[name], store)
+
+        assert tried("undisturbed", 0)[0] == ""
+        last = wire.passed
+        assert last > 1
+        for at in (1, last):
+            said, seconds = tried(f"silent-{at}", at)
+            assert wire.is_held.is_set()
+            wire.let_go()
+            assert said == "StoreUnavailable", wire.held
+            assert seconds < DEADLINE_SECONDS + GRACE_SECONDS, wire.held
+            store = store_at(s3.access, tmp_path, f"silent-{at}")
+            store.replace([written("next", "goes on")])
+            assert texts(store) in [{**each, "next": "goes on"} for each in (TEXTS, AFTER[name])]
