@@ -10,12 +10,15 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Final
 
+from winnow.retrieval.torch_start import defer_part_of_torch
+
 _UNUSED: Final = "pandas"
 
 
 @contextmanager
 def quick_start() -> Iterator[None]:
-    """Pause garbage collection while modules and models are loaded, and let Arrow work without pandas.
+    """Pause garbage collection while modules and models are loaded, let Arrow work without pandas, and torch without
+    a part that only compilers use (retrieval/torch_start.py).
 
     What is loaded stays, so collections find nothing. Arrow imports pandas, if it is installed, at its first value of
     Python: 30 MB and a quarter of a second that nothing of winnow uses.
@@ -23,6 +26,7 @@ def quick_start() -> Iterator[None]:
     was_on = gc.isenabled()
     gc.disable()
     try:
+        defer_part_of_torch()
         _leave_pandas_out()
         yield
     finally:

@@ -35,6 +35,7 @@ from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable
 from winnow.retrieval.quick_start import quick_start
 from winnow.retrieval.tenancy import DEFAULT_TENANT
+from winnow.retrieval.torch_start import map_torch
 
 if TYPE_CHECKING:
     from winnow.api.assemble import Services
@@ -141,6 +142,8 @@ def search(
 
         answer = ask_search(settings, fields, chosen)
     else:
+        if not settings.embed_url:
+            map_torch()
         with quick_start():
             answer = _search_folder(terminal, settings, tenant, fields, chosen)
     show_results(terminal, answer)

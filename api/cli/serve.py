@@ -24,6 +24,7 @@ from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.settings import Settings, trace_export
 from winnow.retrieval.errors import AddressInUse, SettingInvalid
 from winnow.retrieval.quick_start import quick_start
+from winnow.retrieval.torch_start import map_torch
 
 if TYPE_CHECKING:
     from winnow.api.diagnostics.readiness import Readiness
@@ -114,6 +115,8 @@ def serve(*, settings: Settings) -> None:
     from winnow.retrieval.index.memory import limit_arenas
 
     limit_arenas()
+    if not (settings.embed_url or settings.spawn_vllm):
+        map_torch()
     with quick_start():
         refuse_open_door(settings.host, has_key=_has_key(settings))
     bound = _bind(settings)
