@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from winnow.api.reranker_choice import QWEN, RerankerForm, find_reranker, form_of, template_of
@@ -29,6 +29,7 @@ from winnow.retrieval.errors import SettingInvalid
 from winnow.retrieval.limits import REWRITES_IN_FLIGHT_MAX
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder, find_model
+from winnow.retrieval.model.memory import ModelMemory
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.vllm.pool import VllmPool
 
@@ -48,6 +49,7 @@ class LoadedEmbedder:
     device: str
     pool: VllmPool | None = None  # of the computing servers; None if this process computes
     windows_max: int = 1  # windows of a corpus that it embeds at once
+    memory: Callable[[], ModelMemory] | None = None  # None: not known, or not in this process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class LoadedReranker:
     device: str
     pool: VllmPool | None = None
     revision: str = ""  # SHA-256 over the weights, or the hub's commit
+    memory: Callable[[], ModelMemory] | None = None
 
 
 def load_embedding(settings: Settings) -> LoadedEmbedder:
@@ -68,13 +71,15 @@ def load_embedding(settings: Settings) -> LoadedEmbedder:
     proof = EmbedderCheck.load(folder) if settings.embed_url else None
     pool = None if proof is None else VllmPool(settings.embed_url, EMBEDDER_FAILURES, proof=proof)
     embedder: VllmEmbedder | QwenEmbedder | SentenceTransformerEmbedder
+    memory: Callable[[], ModelMemory] | None = None
     if pool is not None:
         embedder = VllmEmbedder.load(folder, pool, dimension=wanted)
     elif folder.model_type == QWEN:
         from winnow.retrieval.embed.qwen import QwenEmbedder
 
         _refuse_prefixes(settings, folder)
-        embedder = QwenEmbedder.load(folder, device=settings.device, dtype=settings.dtype, dimension=wanted)
+        embedder = loaded = QwenEmbedder.load(folder, device=settings.device, dtype=settings.dtype, dimension=wanted)
+        memory = lambda: loaded.memory  # noqa: E731
     else:
         embedder = SentenceTransformerEmbedder.load(
             folder,
@@ -89,6 +94,7 @@ def load_embedding(settings: Settings) -> LoadedEmbedder:
         runs_on=f"{folder.name} on {embedder.runs_on}",
         device=embedder.runs_on.partition(" ")[0],
         pool=pool,
+        memory=memory,
     )
 
 
@@ -121,25 +127,24 @@ def load_reranker(
     form = form_of(folder, template)
     if settings.rerank_url:
         return _served_reranker(settings, folder, form, cache=cache, weight_of=weight_of)
-    reranker: TorchReranker | CrossEncoderReranker
     if folder.model_type == QWEN:
         from winnow.rerank.torch_reranker import TorchReranker
 
-        reranker = TorchReranker.load(
+        own = TorchReranker.load(
             folder, device=settings.device, dtype=settings.dtype, template=template, cache=cache, weight_of=weight_of
         )
-    else:
-        from winnow.rerank.cross_encoder import CrossEncoderReranker
+        return replace(_loaded(folder, own), memory=lambda: own.memory)
+    from winnow.rerank.cross_encoder import CrossEncoderReranker
 
-        reranker = CrossEncoderReranker.load(
-            folder,
-            device=settings.device,
-            dtype=settings.dtype,
-            backend=settings.rerank_backend,
-            template=template,
-            cache=cache,
-            weight_of=weight_of,
-        )
+    reranker = CrossEncoderReranker.load(
+        folder,
+        device=settings.device,
+        dtype=settings.dtype,
+        backend=settings.rerank_backend,
+        template=template,
+        cache=cache,
+        weight_of=weight_of,
+    )
     return _loaded(folder, reranker)
 
 

@@ -15,6 +15,7 @@ from winnow.rerank.template_prompts import TemplatePrompts
 from winnow.retrieval.concurrency.fair_limiter import Turn, equal
 from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.memory import ModelMemory
 from winnow.retrieval.model.prompt_template import PromptTemplate
 from winnow.retrieval.model.runtime import QwenRuntime
 from winnow.retrieval.model.tokenizer import token_ids
@@ -42,6 +43,12 @@ class TorchReranker(PromptedReranker):
         prompts = None if template is None else TemplatePrompts.load(folder, template, tokens_max=window_of(folder))
         scorer = TorchScorer.load(folder, device=device, dtype=dtype, template=template, weight_of=weight_of)
         return cls.over(scorer, folder, prompts=prompts, cache=cache, weight_of=weight_of)
+
+    @property
+    def memory(self) -> ModelMemory:
+        scorer = self._scorer
+        assert isinstance(scorer, TorchScorer), "it was loaded. This is a bug."
+        return scorer.memory
 
 
 def _head(runtime: QwenRuntime, folder: ModelFolder, template: PromptTemplate | None) -> Vectors:
@@ -87,6 +94,10 @@ class TorchScorer(LocalScorer):
     @property
     def runs_on(self) -> str:
         return self._runtime.runs_on
+
+    @property
+    def memory(self) -> ModelMemory:
+        return self._runtime.memory
 
     async def _scores(self, prompts: Prompts, *, turn: Turn) -> Sequence[float]:
         states = await self._runtime.last_states(prompts.tails, prefix=prompts.shared, turn=turn)

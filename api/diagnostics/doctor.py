@@ -32,6 +32,7 @@ from winnow.rerank.server_check import RerankerCheck
 from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.errors import ModelNotFound, ModelUnusable, SettingInvalid, WinnowError
 from winnow.retrieval.files.layout import Layout
+from winnow.retrieval.index.memory import available_bytes, resident_bytes
 from winnow.retrieval.index.planner import megabytes
 from winnow.retrieval.model.folder import find_model
 from winnow.retrieval.model.known_pairs import missed_languages
@@ -97,6 +98,7 @@ async def examined(settings: Settings) -> Examination:
             *embedder.findings,
             _names(settings),
             *(finding for each in rerankers for finding in each.findings),
+            *memory_found(resident_bytes(), available_bytes()),
         ],
         answers=[answers for each in (embedder, *rerankers) for answers in each.answers],
     )
@@ -189,6 +191,14 @@ def index_device_found(settings: Settings) -> Finding:
     memory = device.memory()
     free = f"{megabytes(memory.free_bytes)} of {megabytes(memory.total_bytes)} free" if memory else "memory unknown"
     return Finding(what="index device", found=f"{device.name}, {free}")
+
+
+def memory_found(resident: int | None, available: int | None) -> Iterator[Finding]:
+    """Report the memory that the models take here, and what is left; nothing on systems that do not tell."""
+    if resident is None or available is None:
+        return
+    found = f"{megabytes(resident)} taken by this process with its models, {megabytes(available)} available"
+    yield Finding(what="memory", found=found)
 
 
 def quantization_found(settings: Settings) -> Iterator[Finding]:

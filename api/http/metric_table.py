@@ -113,6 +113,20 @@ INDEX_BYTES: Final = Metric(
     said="Memory of the indexes of all open collections. part: vectors (in full), or codes (of approximate indexes, "
     "and those that an exact one compares first).",
 )
+MODEL_BYTES: Final = Metric(
+    name="winnow_model_bytes",
+    kind=Kind.GAUGE,
+    labels=("model", "part"),
+    said="Memory of a Qwen3 model in this process. part: weights, or table (computed for tokens that occurred, so that "
+    "passages are embedded sooner; it stops growing when every token of the vocabulary has occurred).",
+)
+ALLOCATOR_BYTES: Final = Metric(
+    name="winnow_allocator_bytes",
+    kind=Kind.GAUGE,
+    labels=("state",),
+    said="Memory of the C library's allocator, which caches, tables and products share. state: used, or free (kept, to "
+    "be used again); absent without glibc.",
+)
 SERVER_PROVEN: Final = Metric(
     name="winnow_server_proven",
     kind=Kind.GAUGE,
@@ -230,7 +244,7 @@ WEBHOOKS_WAITING: Final = Metric(
 )
 METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_SKIPPED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES,
-    CACHE_ENTRIES, CACHE_EVICTIONS, RESIDENT_BYTES, INDEX_BYTES,
+    CACHE_ENTRIES, CACHE_EVICTIONS, RESIDENT_BYTES, INDEX_BYTES, MODEL_BYTES, ALLOCATOR_BYTES,
     SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
     RERANK_WAITING, RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS, SAMPLES,
     BREACHES, WEBHOOKS, WEBHOOKS_WAITING, REWRITES, REWRITE_TOKENS, REWRITER_OPEN,

@@ -18,6 +18,7 @@ from winnow.api.accounting import RerankFigures
 from winnow.api.assemble import Services
 from winnow.api.http.histograms import StageHistograms
 from winnow.api.http.metric_table import (
+    ALLOCATOR_BYTES,
     BREACHES,
     CACHE_BYTES,
     CACHE_ENTRIES,
@@ -29,6 +30,7 @@ from winnow.api.http.metric_table import (
     FOLDS,
     INDEX_BYTES,
     JUDGEMENTS,
+    MODEL_BYTES,
     QUERY_VECTORS,
     REFUSED,
     REPLAY_AGE,
@@ -66,7 +68,7 @@ from winnow.rerank.prompted_reranker import PromptedReranker, WaitingReport
 from winnow.retrieval import tracing
 from winnow.retrieval.bounded_cache import CacheState
 from winnow.retrieval.chat.rewriting import ChatRewriter, RewriteReason
-from winnow.retrieval.index.memory import resident_bytes
+from winnow.retrieval.index.memory import allocator_bytes, resident_bytes
 from winnow.retrieval.search.reader import Searcher
 from winnow.retrieval.vllm.replica import ReplicaReport, Standing
 
@@ -117,6 +119,7 @@ class Telemetry:
         telemetry.watch(SERVER_PROVEN, of_servers(lambda each: float(each.standing is Standing.PROVEN)))
         telemetry.watch(SERVER_TOKENS, of_servers(lambda each: float(each.tokens_in_flight)))
         telemetry.watch_indexes(parts)
+        telemetry.watch_memory(parts)
         telemetry.watch_queues(parts)
         telemetry.watch_shadows(parts.shadowing)
         outcomes = parts.sampling.outcomes
@@ -203,17 +206,34 @@ class Telemetry:
             vectors, codes = sum(each.vectors for each in found), sum(each.codes for each in found)
             return [(("vectors",), float(vectors)), (("codes",), float(codes))]
 
-        def resident() -> list[Reading]:
-            found = resident_bytes()
-            return [] if found is None else [((), float(found))]
-
-        self.watch(RESIDENT_BYTES, resident)
         self.watch(INDEX_BYTES, memory)
         self.watch(UNFOLDED, of_views(lambda view: view.unfolded))
         self.watch(FALLEN_BACK, of_views(lambda view: view.fallback_from is not None))
         self.watch(FOLDING, lambda: [((), float(folding.is_building))])
         self.watch(FOLDS, lambda: [((outcome.value,), count) for outcome, count in folding.figures.outcomes.items()])
         self.watch(FOLD_SECONDS, lambda: [((), folding.figures.seconds)])
+
+    def watch_memory(self, parts: Services) -> None:
+        """Watch the process, its allocator and its models."""
+        models = [(parts.embedding.embedder.identity.name, parts.embedding.memory)]
+        models += [(each.reranker.name, each.memory) for each in (parts.judging, *parts.also)]
+
+        def resident() -> list[Reading]:
+            found = resident_bytes()
+            return [] if found is None else [((), float(found))]
+
+        def allocated() -> list[Reading]:
+            found = allocator_bytes()
+            return [] if found is None else [(("used",), float(found.used)), (("free",), float(found.free))]
+
+        def of_models() -> list[Reading]:
+            found = [(name, look()) for name, look in models if look is not None]
+            weights: list[Reading] = [((name, "weights"), float(each.weights)) for name, each in found]
+            return [*weights, *(((name, "table"), float(each.table)) for name, each in found)]
+
+        self.watch(RESIDENT_BYTES, resident)
+        self.watch(ALLOCATOR_BYTES, allocated)
+        self.watch(MODEL_BYTES, of_models)
 
     def watch(self, metric: Metric, read: Callable[[], Iterable[Reading]]) -> None:
         """Read this gauge or counter with `read` whenever metrics are read, on the event loop."""

@@ -2,8 +2,9 @@
 
     python -m bench.peers.memory [--chunks 20000] [--recalls 20000] [--reranks 500] [--clients 8] [--folder FOLDER]
 
-Every query is asked once, so that the caches fill as well. The warm-up is a tenth of the same requests. Memory is the
-resident set in megabytes, and the service's own figures from /metrics beside it.
+Every query is asked once. The warm-up is 7,000 recalls and 100 reranks, so that the cache of query vectors is full
+(16 MB by default) and the embedder's table of tokens nearly; of a shorter run it is a half. Memory is the resident set
+in megabytes, and the service's own figures from /metrics beside it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ TOP_K: Final = 10
 RERANKED: Final = 30  # candidates
 RECALLED: Final = 100
 LOOKS: Final = 10  # measurements while it runs
-WARM_UP_SHARE: Final = 0.1
+WARM_UP: Final = 7_000, 100  # recalls and reranks
+WARM_UP_SHARE_MAX: Final = 0.5
 PAUSE_SECONDS: Final = 12.0  # for what a request leaves to the background; freed memory goes back every ten seconds
 MEGABYTE: Final = 1_000_000
-_SAMPLE: Final = re.compile(r'^winnow_(?:cache|index)_bytes\{(?:cache|part)="([^"]+)"\} (\S+)$', re.MULTILINE)
+_SAMPLE: Final = re.compile(
+    r'^winnow_(?:cache|index|model|allocator)_bytes\{(?:.+,)?(?:cache|part|state)="([^"]+)"\} (\S+)$', re.MULTILINE
+)
 
 
 def main() -> None:
@@ -45,15 +49,20 @@ def main() -> None:
         material = material_of(asked.folder or Path(temporary), count=asked.chunks)
         with winnow_server(material) as server:
             show("ready", server)
-            bodies = requests_of(material, recalls=asked.recalls, reranks=asked.reranks)
             count = asked.recalls + asked.reranks
+            recalls, reranks = (
+                min(most, int(WARM_UP_SHARE_MAX * each))
+                for most, each in zip(WARM_UP, (asked.recalls, asked.reranks), strict=True)
+            )
+            warm_up = requests_of(material, recalls=recalls, reranks=reranks)
+            bodies = requests_of(material, recalls=asked.recalls, reranks=asked.reranks, begin=recalls + reranks)
             send(
                 server,
                 (body(text, is_reranked=bool(place)) for place, text in enumerate(material.queries[:2])),
                 clients=1,
             )
             show("at rest, after one search and one with reranking", server)
-            send(server, islice(bodies, int(WARM_UP_SHARE * count)), clients=asked.clients)
+            send(server, islice(warm_up, recalls + reranks), clients=asked.clients)
             before = show("after the warm-up", server)
             for look in range(LOOKS):
                 send(server, islice(bodies, count // LOOKS), clients=asked.clients)
@@ -61,15 +70,15 @@ def main() -> None:
             print(f"growth after the warm-up: {after / before - 1:+.1%}")
 
 
-def requests_of(material: Material, *, recalls: int, reranks: int) -> Iterator[dict[str, Any]]:
-    """Yield requests without end; each has another query, and both kinds come in their shares."""
+def requests_of(material: Material, *, recalls: int, reranks: int, begin: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield requests without end from number `begin`; each has another query, and both kinds come in their shares."""
     every = (recalls + reranks) // max(1, reranks)
-    place = 0
+    place = begin
     while True:
         text = material.texts[place % len(material.texts)].split()
-        begin = place // len(material.texts)
+        first = place // len(material.texts)
         place += 1
-        query = " ".join(text[begin : begin + WORDS]) or str(place)
+        query = " ".join(text[first : first + WORDS]) or str(place)
         yield body(query, is_reranked=bool(reranks) and place % every == 0)
 
 
@@ -99,7 +108,9 @@ def show(when: str, server: Winnow) -> int:
     """Print the memory of the server, and return its resident set in bytes."""
     time.sleep(PAUSE_SECONDS)
     resident = resident_bytes(server.process.pid)
-    parts = {name: float(value) for name, value in _SAMPLE.findall(server.client.get("/metrics").text)}
+    parts: dict[str, float] = {}
+    for name, value in _SAMPLE.findall(server.client.get("/metrics").text):
+        parts[name] = parts.get(name, 0.0) + float(value)
     known = ", ".join(f"{name} {value / MEGABYTE:,.0f}" for name, value in parts.items())
     print(f"{when}: {resident / MEGABYTE:,.0f} MB ({known})", flush=True)
     return resident

@@ -6,6 +6,7 @@ from typing import Self
 
 from winnow.retrieval.embed.pooled import PooledEmbedder
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.memory import ModelMemory
 from winnow.retrieval.model.runtime import QwenRuntime
 
 
@@ -21,3 +22,9 @@ class QwenEmbedder(PooledEmbedder):
         Raises `ModelUnusable`, `SettingInvalid`.
         """
         return cls.over(QwenRuntime.load(folder, device=device, dtype=dtype), folder, dimension=dimension)
+
+    @property
+    def memory(self) -> ModelMemory:
+        states = self._states
+        assert isinstance(states, QwenRuntime), "it was loaded. This is a bug."
+        return states.memory

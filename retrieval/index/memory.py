@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,35 @@ def resident_bytes(process: Path = _PROCESS) -> int | None:
     """Memory of this process that is in RAM, with the files that it has mapped; None on systems other than Linux."""
     fields = _read(process).split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if fields else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocatorBytes:
+    """Memory of the C library's allocator, of all its arenas."""
+
+    used: int
+    free: int  # kept, to be used again; parts of it may have been given back to the system
+
+
+def allocator_bytes() -> AllocatorBytes | None:
+    """What the allocator holds; None without glibc 2.33 or newer. Waits for each arena's lock."""
+    look = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if look is None:
+        return None
+    look.restype = _Mallinfo
+    found = look()
+    return AllocatorBytes(used=found.uordblks + found.hblkhd, free=found.fordblks)
+
+
+class _Mallinfo(ctypes.Structure):
+    """`struct mallinfo2` of malloc.h."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip
 
 
 def limit_arenas() -> None:

@@ -24,6 +24,7 @@ from winnow.retrieval.model.attention import Past, Rows, attend, attend_from_end
 from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.linear import Linear, in_windows, linear_for
+from winnow.retrieval.model.memory import ModelMemory
 from winnow.retrieval.model.number_type import NumberType
 from winnow.retrieval.model.packing import Group, Pack
 from winnow.retrieval.records import Vectors
@@ -54,6 +55,15 @@ class QwenDecoder:
         self._norm = take("norm", config.hidden)
         self._rotations = _Rotations(config, device)
         self._table = _table_for(config, self._layers[0], self._embed_tensor, device=device, dtype=dtype)
+
+    @property
+    def memory(self) -> ModelMemory:
+        own = [self._embedding, self._norm]
+        parts = [*own, *(each for layer in self._layers for each in layer.weights)]
+        return ModelMemory(
+            weights=sum(each.numel() * each.element_size() for each in parts),
+            table=0 if self._table is None else self._table.bytes_known,
+        )
 
     def remember(self, prefix: Sequence[int]) -> list[Past]:
         """Compute the prefix's keys and values, layer by layer. The last layer needs nothing else."""
@@ -128,6 +138,10 @@ class _Layer:
         self._up = linear.prepare(take("mlp.up_proj", inner, hidden))
         self._down = linear.prepare(take("mlp.down_proj", hidden, inner))
 
+    @property
+    def weights(self) -> list[Tensor]:
+        return [each for each in vars(self).values() if isinstance(each, Tensor)]
+
     def project(self, states: Tensor, wanted: Tensor | None = None) -> Heads:
         """Project all tokens; only the `wanted` ones have queries."""
         normed = self._linear.operand(_norm(states, self._norm_in, self._config))
@@ -180,6 +194,11 @@ class _TokenTable:
         shape = config.vocabulary, config.kv_heads, config.head_dim  # rows that are never written take no memory
         self._keys, self._values = torch.empty(shape, dtype=dtype), torch.empty(shape, dtype=dtype)
         self._gathered: list[Tensor] = []
+
+    @property
+    def bytes_known(self) -> int:
+        """Bytes of the rows that are computed."""
+        return int(self._known.sum()) * 2 * self._keys[0].nbytes
 
     def heads(self, tokens: Tensor, states: Tensor) -> Heads:
         """Return what `_Layer.project` would; queries are those of `states`."""

@@ -25,6 +25,7 @@ from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.decoder import QwenDecoder
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.memory import ModelMemory
 from winnow.retrieval.model.number_type import NumberType, parse_number_type
 from winnow.retrieval.model.packing import Pack, make_packs
 from winnow.retrieval.records import Vectors
@@ -76,6 +77,10 @@ class QwenRuntime:
             device=target,
             number_type=parse_number_type(dtype, target),
         )
+
+    @property
+    def memory(self) -> ModelMemory:
+        return self._decoder.memory
 
     async def last_states(
         self, sequences: Sequence[Sequence[int]], prefix: Sequence[int] = (), *, turn: Turn | None = None

@@ -12,10 +12,24 @@ import pytest
 from tests.tiny_foreign_models import write_bert, write_bert_embedder
 from tests.tiny_models import write_embedder, write_reranker
 from winnow.api.diagnostics import doctor
-from winnow.api.diagnostics.doctor import examined, quantization_found
+from winnow.api.diagnostics.doctor import examined, memory_found, quantization_found
 from winnow.api.settings import Quantization, Settings
 
 OF_QWEN = ("<think>", "9693", "Instruct: ", "<|endoftext|>", "vLLM", "merges.txt")
+
+
+def test_the_doctor_tells_the_memory(tmp_path: Path) -> None:
+    """What the models take, and what is left; on a system that does not tell, nothing."""
+    (found,) = memory_found(621_000_000, 8_000_000_000)
+    assert found.found == "621 MB taken by this process with its models, 8,000 MB available"
+    assert list(memory_found(None, 8_000_000_000)) == list(memory_found(621_000_000, None)) == []
+    settings = Settings(
+        data=tmp_path / "data",
+        embed_model=str(write_embedder(tmp_path / "e")),
+        rerank_model=str(write_reranker(tmp_path / "r")),
+        device="cpu",
+    )
+    assert [each.what for each in asyncio.run(examined(settings)).findings][-1] == "memory"
 
 
 @pytest.mark.parametrize("is_foreign", [True, False])

@@ -37,6 +37,7 @@ from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankUnavailable
 from winnow.retrieval.generation.history import fold
 from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.memory import ModelMemory
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 from winnow.retrieval.vllm.client import VllmClient
@@ -206,6 +207,23 @@ def test_memory_is_told_by_part(tmp_path: Path, models: tuple[Path, Path]) -> No
         said = Path("/proc/self/status").read_text("ascii")
         (kilobytes,) = re.findall(r"VmRSS:\s+(\d+) kB", said)
         assert found["winnow_resident_bytes"] == pytest.approx(1024 * int(kilobytes), rel=0.1)
+
+
+def test_memory_of_models_and_of_the_allocator_is_told(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """As the model says, at the moment of the reading; of models elsewhere nothing."""
+    parts = remembering(tmp_path, models, Settings())
+    tables = iter((5, 9, 9))
+    embedding = replace(parts.embedding, memory=lambda: ModelMemory(weights=70, table=next(tables)))
+    with serving(replace(parts, embedding=embedding)) as client:
+        name = embedding.embedder.identity.name
+        first, second = read(client), read(client)
+        assert [each[f"winnow_model_bytes{{model={name}}}{{part=table}}"] for each in (first, second)] == [5, 9]
+        assert {each: value for each, value in first.items() if "part=weights" in each} == {
+            f"winnow_model_bytes{{model={name}}}{{part=weights}}": 70
+        }
+        block = bytearray(50_000_000)
+        grown = read(client)["winnow_allocator_bytes{state=used}"] - second["winnow_allocator_bytes{state=used}"]
+        assert grown == pytest.approx(len(block), rel=0.2)
 
 
 def test_loose_documents_are_remembered_too(client: TestClient) -> None:

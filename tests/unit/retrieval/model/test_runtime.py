@@ -124,6 +124,20 @@ def test_a_table_of_tokens_changes_no_state(tmp_path: Path, monkeypatch: pytest.
     assert runtime_of(write_embedder(tmp_path / "two", TinyShape(layers=2)))._decoder._table is None
 
 
+def test_the_memory_of_a_model_is_known_to_the_byte(tmp_path: Path) -> None:
+    """The vocabulary as it is stored, the rest in float32; of the table, the rows of tokens that occurred."""
+    folder = write_embedder(tmp_path / "one", TinyShape(layers=1))
+    runtime = runtime_of(folder)
+    stored = load_file(folder / "model.safetensors")
+    vocabulary = next(each for name, each in stored.items() if name.endswith("embed_tokens.weight"))
+    rest = sum(each.numel() for each in stored.values()) - vocabulary.numel()
+    assert (runtime.memory.weights, runtime.memory.table) == (vocabulary.nbytes + 4 * rest, 0)
+    asyncio.run(runtime.last_states([[1, 2, 3], [3, 4]]))
+    row = 4 * runtime.config.kv_heads * runtime.config.head_dim
+    assert runtime.memory.table == 4 * 2 * row
+    assert runtime_of(write_embedder(tmp_path / "two", TinyShape(layers=2))).memory.table == 0
+
+
 def test_a_pack_gathers_into_the_memory_of_the_one_before(tmp_path: Path) -> None:
     """New pages for each pack cost the bundled embedder two fifths of its time."""
     runtime = runtime_of(write_embedder(tmp_path / "one", TinyShape(layers=1)))
