@@ -78,8 +78,8 @@ def load_embedding(settings: Settings) -> LoadedEmbedder:
         from winnow.retrieval.embed.qwen import QwenEmbedder
 
         _refuse_prefixes(settings, folder)
-        embedder = loaded = QwenEmbedder.load(folder, device=settings.device, dtype=settings.dtype, dimension=wanted)
-        memory = lambda: loaded.memory  # noqa: E731
+        embedder = QwenEmbedder.load(folder, device=settings.device, dtype=settings.dtype, dimension=wanted)
+        memory = embedder.memory
     else:
         embedder = SentenceTransformerEmbedder.load(
             folder,
@@ -133,7 +133,7 @@ def load_reranker(
         own = TorchReranker.load(
             folder, device=settings.device, dtype=settings.dtype, template=template, cache=cache, weight_of=weight_of
         )
-        return replace(_loaded(folder, own), memory=lambda: own.memory)
+        return replace(_loaded(folder, own), memory=own.memory)
     from winnow.rerank.cross_encoder import CrossEncoderReranker
 
     reranker = CrossEncoderReranker.load(

@@ -44,7 +44,6 @@ class TorchReranker(PromptedReranker):
         scorer = TorchScorer.load(folder, device=device, dtype=dtype, template=template, weight_of=weight_of)
         return cls.over(scorer, folder, prompts=prompts, cache=cache, weight_of=weight_of)
 
-    @property
     def memory(self) -> ModelMemory:
         scorer = self._scorer
         assert isinstance(scorer, TorchScorer), "it was loaded. This is a bug."

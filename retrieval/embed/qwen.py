@@ -23,7 +23,6 @@ class QwenEmbedder(PooledEmbedder):
         """
         return cls.over(QwenRuntime.load(folder, device=device, dtype=dtype), folder, dimension=dimension)
 
-    @property
     def memory(self) -> ModelMemory:
         states = self._states
         assert isinstance(states, QwenRuntime), "it was loaded. This is a bug."

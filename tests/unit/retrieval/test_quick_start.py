@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from winnow.retrieval.quick_start import quick_start
+from winnow.retrieval.torch_start import defer_part_of_torch
 
 PROGRAM = """
 import sys
@@ -39,6 +40,7 @@ def test_pandas_is_not_imported_and_arrow_converts_to_it_all_the_same() -> None:
 
 
 def test_garbage_is_collected_again_also_after_an_error() -> None:
+    defer_part_of_torch()  # which stays
     finders, was_on = list(sys.meta_path), []
 
     def fail() -> None:
