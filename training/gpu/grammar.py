@@ -12,8 +12,9 @@ import random
 import re
 from collections.abc import Callable
 
-from training.gpu import rewording, sentences, wordings
+from training.gpu import sentences, wordings
 from training.gpu.phrases import DOCUMENTS_EN, DOCUMENTS_ZH, KINDS, OTHERS, PREFERENCES, WORDS, Side, capital
+from training.gpu.words import rewording
 
 Rng = random.Random
 POLITE_SHARE, CHINESE_SHARE = 0.35, 0.3

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from training.gpu import gather, rewording, sentences
+from training.gpu import gather, sentences
+from training.gpu.words import rewording
 from training.prepare import Gathering, Seen
 from training.sources import fenced
 from training.sources.docs import Docs

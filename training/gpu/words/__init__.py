@@ -1,0 +1,1 @@
+"""Words of instructions, exchanged for others of the same meaning."""
