@@ -72,7 +72,9 @@ def _held(path: Path, *, wait_seconds: float, busy: str) -> Iterator[None]:
 def _acquire(path: Path, *, until: float, busy: str) -> int:
     """Return the open file that carries the lock."""
     following = path.with_name(f"{path.name}{NEXT}")
-    if not _is_held(following) and (handle := _try(path)) is not None:
+    with write_errors(following):
+        is_awaited = _is_held(following)
+    if not is_awaited and (handle := _try(path)) is not None:
         return handle
     if time.monotonic() >= until:
         raise CollectionBusy(busy)
