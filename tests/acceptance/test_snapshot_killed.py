@@ -80,4 +80,4 @@ def test_a_killed_restore_shows_nothing_and_goes_on(*, dying: Processes, tmp_pat
     assert at > 30
     assert seen["new"] >= 1
     assert seen["old" if replacing else "none"] > 20
-    assert not replacing or seen["none"] < 10  # the moment of the exchange
+    assert not replacing or seen["none"] < 15  # the moment of the exchange

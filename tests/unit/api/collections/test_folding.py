@@ -17,7 +17,7 @@ from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_in
 from winnow.api.collections.folding import BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN, BUSY_SECONDS, Folding, Outcome
 from winnow.api.collections.open_collections import OpenCollection
 from winnow.api.http.app import create_app
-from winnow.retrieval.errors import CollectionBusy, WinnowError, WriteFailed
+from winnow.retrieval.errors import CollectionBusy, StoreCorrupt, WinnowError, WriteFailed
 from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.files.locks import folding as held_for_folding
 from winnow.retrieval.generation.history import fold as fold_here
@@ -287,14 +287,14 @@ async def test_what_was_read_before_a_collection_was_made_anew_is_never_publishe
 
 
 async def test_nor_while_it_is_being_made(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder is there, and no corpus yet."""
+    """The corpus of the earlier one is gone, and the new one is not in its place yet: nothing of the fold stays."""
     await write(builder, a="one")
     before = builder.opened()
     snapshot, create = before.store.snapshot(), LanceStore.create
     builder.parts.disk.remove("default", "docs")
 
     def interrupted(path: Path, *, dimension: int, vectors: VectorFormat, lease: WriterLease) -> LanceStore:
-        with pytest.raises(CollectionBusy, match="docs has just been replaced"):
+        with pytest.raises(StoreCorrupt, match=r"corpus\.lance"):
             fold_here(before.folder, snapshot, before.collection.embedder, made_at=before.collection.created_at)
         return create(path, dimension=dimension, vectors=vectors, lease=lease)
 
