@@ -104,8 +104,11 @@ def held_on_the_wire(upstream: str) -> Iterator[Wire]:
                     self.send_header(name, value)
             size = answer.getheader("content-length") if self.command == "HEAD" else str(len(content))
             self.send_header("content-length", size or "0")
-            self.end_headers()
-            self.wfile.write(content)
+            try:
+                self.end_headers()
+                self.wfile.write(content)
+            except ConnectionError:  # the caller has given up
+                self.close_connection = True
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward  # noqa: N815  the names that the class above calls
 
