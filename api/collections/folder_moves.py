@@ -104,7 +104,7 @@ class Exchanging:
 
     @contextmanager
     def _moving(self) -> Iterator[None]:
-        self.lease.renew()  # after the work folder was made, so that whoever takes over finds it
+        self.lease.renew()  # after the work folder was made, so that the process that takes over finds it
         try:
             with write_errors(self.folder.path):
                 yield

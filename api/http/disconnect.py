@@ -28,7 +28,7 @@ async def while_connected(request: Request, answering: Coroutine[Any, Any, Answe
     """Return or raise what `answering` does; cancel it and raise `CallerLeft` once the caller disconnects.
 
     The request's body must have been read. It runs in the caller's task, since another would cost turns of the loop; a
-    cancellation is counted as `asyncio.timeout` does, so that one from elsewhere stays one. Nobody watches until the
+    cancellation is counted as `asyncio.timeout` does, so that one from elsewhere stays one. Watching begins when the
     answer waits for something: most searches do not, and a task takes longer than parsing their request.
     """
     route, has_left = asyncio.current_task(), False

@@ -6,8 +6,8 @@
 
 Rule: a holder may wait for the locks below its own, never for those above, so no cycle can form.
 
-Whoever has to wait also holds the lock's `.next` file, one process at a time, and a new caller lets it go first. So a
-process with many writers cannot take the lock again and again while another one waits.
+A caller that has to wait also holds the lock's `.next` file, one process at a time, and a new caller lets it go first.
+So a process with many writers cannot take the lock again and again while another one waits.
 
 The kernel releases a lock when its holder dies for any reason: there are no stale locks to remove.
 """

@@ -63,8 +63,8 @@ class RowCache:
     def find_made(self, keys: Sequence[bytes], make: Callable[[Row], tuple[Made, int]]) -> list[Made] | None:
         """Return what `make` makes of each row, or None if a row is not here.
 
-        The same objects are returned again, also to others: `make` is always the same function, and returns what nobody
-        can change, with its bytes.
+        The same objects are returned again, also to others: `make` is always the same function, and returns what cannot
+        be changed, with its bytes.
         """
         found: list[Any] = [self._made.get(key) for key in keys]
         missing = [place for place, known in enumerate(found) if known is None]

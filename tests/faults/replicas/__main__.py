@@ -15,10 +15,8 @@ Needs nginx or HAProxy. Exits with 1 if anything is wrong.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.faults.replicas.load import Load, make_collections
@@ -27,6 +25,7 @@ from tests.faults.replicas.places import PLACES, place_at
 from tests.faults.replicas.proxies import PROXIES, balanced, why_not
 from tests.faults.replicas.rounds import control, losses, rounds, stopped
 from tests.faults.replicas.services import replicas
+from tests.faults.replicas.verdict import exit_code
 from tests.postgres import running
 
 
@@ -42,34 +41,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (missing := why_not(asked.proxy)) is not None:
         print(missing)
         return 1
-    folder = Path(tempfile.mkdtemp(prefix="winnow-replicas-"))
-    wrong: list[str] = []
-    try:
-        with (
-            running() as server,
-            place_at(asked.place, folder, server) as place,
-            replicas(folder, place, count=asked.replicas) as services,
-        ):
-            make_collections(services[0].url)
-            with balanced(folder, services, proxy=asked.proxy) as address:
-                load = Load(address)
-                wrong += rounds(load, services, count=asked.rounds, seed=asked.seed)
-                if not asked.short:
-                    wrong += database_stopped(load, server)
-                if place.server is not None and not asked.short:
-                    wrong += store_stopped(load, place.server)
-                wrong += losses(load, services)
+    return exit_code("replicas", lambda folder: _wrong(folder, asked))
+
+
+def _wrong(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
+    with (
+        running() as server,
+        place_at(asked.place, folder, server) as place,
+        replicas(folder, place, count=asked.replicas) as services,
+    ):
+        make_collections(services[0].url)
+        with balanced(folder, services, proxy=asked.proxy) as address:
+            load = Load(address)
+            yield from rounds(load, services, count=asked.rounds, seed=asked.seed)
             if not asked.short:
-                wrong += control(folder, services, proxy=asked.proxy)
-            wrong += stopped(folder, services, place.catalog_url, proxy=asked.proxy)
-    except BaseException:
-        print(f"interrupted; the logs are in {folder}")
-        raise
-    for each in wrong:
-        print(f"WRONG: {each}; the logs are in {folder}")
-    if not wrong:
-        shutil.rmtree(folder)
-    return 1 if wrong else 0
+                yield from database_stopped(load, server)
+            if place.server is not None and not asked.short:
+                yield from store_stopped(load, place.server)
+            yield from losses(load, services)
+        if not asked.short:
+            yield from control(folder, services, proxy=asked.proxy)
+        yield from stopped(folder, services, place.catalog_url, proxy=asked.proxy)
 
 
 if __name__ == "__main__":

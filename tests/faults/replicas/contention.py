@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +27,7 @@ from tests.faults.replicas.places import PLACES, place_at
 from tests.faults.replicas.proxies import PROXIES, balanced, why_not
 from tests.faults.replicas.rounds import losses
 from tests.faults.replicas.services import PROJECT, replicas
+from tests.faults.replicas.verdict import exit_code
 from tests.postgres import running
 
 RETRIES = 2  # as `Policy` of clients/python
@@ -56,7 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (missing := why_not(asked.proxy)) is not None:
         print(missing)
         return 1
-    folder = Path(tempfile.mkdtemp(prefix="winnow-contention-"))
+    return exit_code("contention", lambda folder: _wrong(folder, asked))
+
+
+def _wrong(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
     with (
         running() as server,
         place_at(asked.place, folder, server) as place,
@@ -67,12 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             load = Load(address, writers=asked.writers, collections=1, retries=RETRIES)
             with load.running(), watched(folder) as held:
                 time.sleep(asked.seconds)
-            wrong = [*summary(load, held), *losses(load, services)]
-    for each in wrong:
-        print(f"WRONG: {each}; the logs are in {folder}")
-    if not wrong:
-        shutil.rmtree(folder)
-    return 1 if wrong else 0
+            yield from summary(load, held)
+            yield from losses(load, services)
 
 
 @contextmanager

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +25,7 @@ from tests.faults.replicas.places import PLACES, place_at
 from tests.faults.replicas.proxies import PROXIES, balanced, why_not
 from tests.faults.replicas.rounds import losses
 from tests.faults.replicas.services import PROJECT, Replica, replicas
+from tests.faults.replicas.verdict import exit_code
 from tests.postgres import running
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 
@@ -44,28 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (missing := why_not(asked.proxy)) is not None:
         print(missing)
         return 1
-    folder = Path(tempfile.mkdtemp(prefix="winnow-rolling-"))
-    wrong: list[str] = []
-    try:
-        with (
-            earlier(asked.old, folder / "old") as tree,
-            running() as server,
-            place_at(asked.place, folder, server) as place,
-            replicas(folder, place, count=asked.replicas, tree=tree) as services,
-        ):
-            make_collections(services[0].url)
-            with balanced(folder, services, proxy=asked.proxy) as address:
-                load = Load(address)
-                wrong += replaced(load, services, place.catalog_url)
-                wrong += losses(load, services)
-    except BaseException:
-        print(f"interrupted; the logs are in {folder}")
-        raise
-    for each in wrong:
-        print(f"WRONG: {each}; the logs are in {folder}")
-    if not wrong:
-        shutil.rmtree(folder)
-    return 1 if wrong else 0
+    return exit_code("rolling", lambda folder: _wrong(folder, asked))
+
+
+def _wrong(folder: Path, asked: argparse.Namespace) -> Iterator[str]:
+    with (
+        earlier(asked.old, folder / "old") as tree,
+        running() as server,
+        place_at(asked.place, folder, server) as place,
+        replicas(folder, place, count=asked.replicas, tree=tree) as services,
+    ):
+        make_collections(services[0].url)
+        with balanced(folder, services, proxy=asked.proxy) as address:
+            load = Load(address)
+            yield from replaced(load, services, place.catalog_url)
+            yield from losses(load, services)
 
 
 @contextlib.contextmanager
