@@ -55,15 +55,21 @@ class Visit:
     ) -> None:
         self.address = address
         self.asked: list[str] = []
+        self.calls: list[str] = []  # of those, what reaches the service: the API, and all that carries something
         self.complaints: list[str] = []
         self.page = contexts.new_page(language, dark=dark)
         self.page.set_viewport_size({"width": size[0], "height": size[1]})
         self.page.set_default_timeout(WAIT_MS)
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("request", self._note)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._hear)
         self.page.goto(f"{address}/")
         self.page.wait_for_selector("html[data-ready]")
+
+    def _note(self, request: Any) -> None:
+        self.asked.append(request.url)
+        if request.post_data is not None or request.url.startswith(f"{self.address}/v1/"):
+            self.calls.append(request.url)
 
     def _hear(self, message: Any) -> None:
         """Note complaints. Chromium reports every answer of 400 and above as an error: those the tests ask for."""

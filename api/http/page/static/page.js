@@ -83,6 +83,5 @@ whenDrawn(() => {
   find("key").addEventListener("input", wait(KEY_AFTER, () => loadLists(tabs, { quietly: false })));
   document.addEventListener("winnow-library", () => loadLists(tabs, { quietly: true }));
   for (const button of document.querySelectorAll("[data-copies]")) button.addEventListener("click", () => copy(button));
-  document.documentElement.dataset.ready = "true";
-  loadLists(tabs, { quietly: true });
+  loadLists(tabs, { quietly: true }).finally(() => (document.documentElement.dataset.ready = "true"));
 });

@@ -60,16 +60,15 @@ def test_documents_as_json_are_read(visit: Visit) -> None:
 )
 def test_a_file_is_read_in_the_browser(visit: Visit, name: str, content: str, read: list[Any]) -> None:
     """Nothing is sent but the rerank request; the same file can be read again after it was changed."""
-    visit.page.wait_for_load_state("networkidle")
-    before = len(visit.asked)
+    before = len(visit.calls)
     read_file(visit, name, content)
     visit.page.wait_for_function("document.getElementById('rerank-documents').value")
     assert documents(visit) == read
-    assert visit.asked[before:] == []
+    assert visit.calls[before:] == []
     visit.page.fill("#rerank-query", "q")
     visit.page.click("#rerank-form .w-main")
     visit.page.wait_for_selector(".w-table")
-    assert visit.asked[before:] == [f"{visit.address}/v1/rerank"]
+    assert visit.calls[before:] == [f"{visit.address}/v1/rerank"]
     assert visit.texts(".w-passage")[0] == "refund"
     visit.page.fill("#rerank-documents", "")
     read_file(visit, name, content)

@@ -306,9 +306,9 @@ def test_a_key_that_may_only_search_sees_the_service_s_words(
 
 
 def test_an_evaluation_is_read_in_the_browser_alone(visit: Visit, evaluation: dict[str, Path]) -> None:
-    """Means, p-values, and the queries that gain and lose. No request is sent."""
+    """Means, p-values, and the queries that gain and lose. Nothing is sent."""
     visit.open_tab("quality")
-    asked = len(visit.asked)
+    before = len(visit.calls)
     visit.page.set_input_files("#quality-files", evaluation["json"])
     visit.page.wait_for_selector("#quality-result .w-mean")
     assert visit.texts("#quality-result .w-mean b") == ["0.2700", "0.3050"]
@@ -323,7 +323,7 @@ def test_an_evaluation_is_read_in_the_browser_alone(visit: Visit, evaluation: di
     assert visit.text("#quality-result figure:last-of-type .w-help") != ""
     visit.page.select_option("#quality-run", "recall")
     assert visit.focused() == "quality-run"
-    assert len(visit.asked) == asked
+    assert visit.calls[before:] == []
 
 
 def test_a_file_of_something_else_is_named(visit: Visit, evaluation: dict[str, Path]) -> None:
