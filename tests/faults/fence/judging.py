@@ -39,7 +39,7 @@ class Fault:
 class TakenOver:
     """What another writer found, and what must be there after it took over."""
 
-    found: Model | None  # without its own documents; None: there was no collection
+    found: Model | None  # right after its fence; None: there was no collection
     documents: Model
     generation: str  # that it published
 

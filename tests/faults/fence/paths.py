@@ -147,7 +147,14 @@ class StoreScene:
         with held.writing(lock_of(self.site, "first"), wait_seconds=TAKE_OVER_SECONDS_MAX):
             PATHS[self.path].run(self.site, held)
 
-    def take_over(self, kind: type[SqlWriterLease], database: SqlDatabase, *, host: str) -> TakenOver:
+    def take_over(
+        self,
+        kind: type[SqlWriterLease],
+        database: SqlDatabase,
+        *,
+        host: str,
+        fenced: Callable[[], None] = lambda: None,
+    ) -> TakenOver:
         """What another host does: it writes and publishes, perhaps after it has made the collection again."""
         held = lease(kind, database, self.site.name, host=host)
         with held.writing(lock_of(self.site, "second"), wait_seconds=TAKE_OVER_SECONDS_MAX):
@@ -156,7 +163,7 @@ class StoreScene:
                 lock.unlink(missing_ok=True)  # which it does not see
             if self.replaces:
                 mine = mine.made_again(held)
-            return written_and_published(mine, mine.open(held), held)
+            return written_and_published(mine, mine.open(held), held, fenced)
 
     def through(self, endpoint: str) -> StoreScene:
         """Return the same scene, with the bucket reached at another address."""
@@ -193,19 +200,19 @@ def lock_of(site: Site, writer: str) -> CollectionFolder:
     return CollectionFolder(site.root.parent / "locks" / writer)
 
 
-def written_and_published(site: Site, store: LanceStore, held: SqlWriterLease) -> TakenOver:
-    """Commit five times, and publish an index; the caller holds the lease."""
-    store.replace([document(*only(TAKEN_OVER[0]))])
+def written_and_published(site: Site, store: LanceStore, held: SqlWriterLease, fenced: Callable[[], None]) -> TakenOver:
+    """Fence the store, call `fenced`, commit five times, and publish an index; the caller holds the lease."""
+    assert store.delete(["which no one has"]) == 0  # it fences, and commits nothing
     found = contents(store)
+    fenced()
     documents = dict(found)
-    for each in TAKEN_OVER[1:]:
+    for each in TAKEN_OVER:
         store.replace([document(*only(each))])
         documents |= each
     if site.shared is not None:
         fetch_newest(site.folder, site.shared, made_at=MADE_AT, lease=held)
     snapshot, shared = store.snapshot(), site.shared
     published = fold(site.folder, snapshot, IDENTITY, lease=held, shared=shared, wait_seconds=TAKE_OVER_SECONDS_MAX)
-    del found[only(TAKEN_OVER[0])[0]]
     return TakenOver(found=found, documents=documents, generation=published.name)
 
 

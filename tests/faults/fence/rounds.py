@@ -49,7 +49,14 @@ class Scene(Protocol):
 
     def write(self, held: PausingLease) -> None: ...
 
-    def take_over(self, kind: type[SqlWriterLease], database: SqlDatabase, *, host: str) -> TakenOver: ...
+    def take_over(
+        self,
+        kind: type[SqlWriterLease],
+        database: SqlDatabase,
+        *,
+        host: str,
+        fenced: Callable[[], None] = ...,
+    ) -> TakenOver: ...
 
     def faults(self, expected: TakenOver, database: SqlDatabase, *, is_acknowledged: bool) -> list[Fault]: ...
 
@@ -84,8 +91,8 @@ class Pauses:
                 yield self._continued(scene, process, f"renewal {at}")
 
     def on_the_wire(self, wire: Wire) -> Iterator[Outcome]:
-        """Hold each request that changes something, and stop its writer; the request lands when it is late."""
-        for at in itertools.count(1):
+        """Hold each request that changes something, and stop its writer; the request arrives when it is late."""
+        for at, is_at_fence in _twice_each():
             scene = self._begun()
             with self._first(scene.through(wire.url), waits=True) as (process, connection):
                 wire.hold(at)
@@ -95,11 +102,11 @@ class Pauses:
                         return
                 os.kill(ident(process), signal.SIGSTOP)
                 assert is_stopped(process), "it waits for its request"
-                yield self._continued(scene, process, wire.held, wire.let_go)
+                yield self._continued(scene, process, wire.held, wire.let_go, is_at_fence=is_at_fence)
 
     def at_calls(self) -> Iterator[Outcome]:
         """Hold each call that renames, links or removes something in the folder, and stop its writer with it."""
-        for at in itertools.count(1):
+        for at, is_at_fence in _twice_each():
             scene = self._begun()
             here, there = _FORKS.Pipe()
             with self._first(scene, waits=True) as (process, connection):
@@ -112,7 +119,7 @@ class Pauses:
                 if not held:
                     return
                 assert is_stopped(process), "it was stopped with its call"
-                yield self._continued(scene, process, held)
+                yield self._continued(scene, process, held, is_at_fence=is_at_fence)
 
     def at_random(self, count: int, moments: random.Random) -> Iterator[Outcome]:
         """Stop a writer at a random moment, `count` times. One that has ended by then does not count."""
@@ -161,12 +168,25 @@ class Pauses:
             process.join()
 
     def _continued(
-        self, scene: Scene, process: BaseProcess, paused_at: str, let_go: Callable[[], None] = lambda: None
+        self,
+        scene: Scene,
+        process: BaseProcess,
+        paused_at: str,
+        let_go: Callable[[], None] = lambda: None,
+        *,
+        is_at_fence: bool = False,
     ) -> Outcome:
-        taken = scene.take_over(self.second, self.database, host="two")
-        let_go()
-        os.kill(ident(process), signal.SIGCONT)
-        process.join(STEP_SECONDS_MAX)
+        def end() -> None:
+            let_go()
+            os.kill(ident(process), signal.SIGCONT)
+            process.join(STEP_SECONDS_MAX)
+
+        if is_at_fence:
+            paused_at = f"{paused_at}, until the fence"
+            taken = scene.take_over(self.second, self.database, host="two", fenced=end)
+        else:
+            taken = scene.take_over(self.second, self.database, host="two")
+            end()
         code = process.exitcode
         outcome = Outcome(paused_at=paused_at, superseded=code in {SUPERSEDED, REFUSED})
         if code not in {0, SUPERSEDED, REFUSED}:
@@ -178,6 +198,15 @@ class Pauses:
             )
         wrong = tuple(scene.faults(taken, self.database, is_acknowledged=code == 0))
         return Outcome(paused_at=paused_at, superseded=outcome.superseded, wrong=wrong)
+
+
+def _twice_each() -> Iterator[tuple[int, bool]]:
+    """Yield what to hold, counted from 1, and whether only until the second writer's fence, or until it has published.
+
+    From the second's first commit on, a late version has a number that is taken: it is refused without a fence as well.
+    """
+    for at in itertools.count(1):
+        yield from ((at, True), (at, False))
 
 
 def first_writer(scene: Scene, url: str, at: int, said: Connection, *, waits: bool) -> None:

@@ -5,10 +5,15 @@ These pause within one process; `python -m tests.faults.fence` stops processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
+import lance
 import pytest
 
 from tests.faults.fence.judging import Kind, compared, faults_at_take_over
@@ -16,11 +21,12 @@ from tests.faults.fence.leases import PausingLease, UnfencedLease
 from tests.faults.fence.matrix import ALL_PATHS, PAUSES, PLACES, Row, blind_cells, table, why_missing
 from tests.faults.fence.rounds import Outcome, Scene
 from tests.faults.fence.scenes import Grounds
+from tests.faults.fence.wire import HELD_SECONDS_MAX, held_on_the_wire
 from tests.postgres import TEMPLATE, PostgresServer
 from tests.s3_server import S3, serving
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
-from winnow.retrieval.errors import WinnowError
+from winnow.retrieval.errors import WinnowError, WriterSuperseded
 
 pytestmark = pytest.mark.faults
 
@@ -93,6 +99,59 @@ def test_without_a_fence_what_is_late_is_published(path: str, at: int, in_folder
 def test_without_a_fence_what_is_late_is_published_in_a_bucket(in_bucket: Grounds) -> None:
     """The control."""
     assert paused(in_bucket, in_bucket.scenes_of("delete")(), 3, second=UnfencedLease).wrong != ()
+
+
+@pytest.mark.parametrize(
+    ("second", "until", "repeats", "is_published"),
+    [
+        (SqlWriterLease, "the fence", False, False),
+        (UnfencedLease, "the fence", False, True),
+        (UnfencedLease, "the publication", False, False),
+        (UnfencedLease, "the publication", True, True),
+        (SqlWriterLease, "the publication", True, False),
+    ],
+)
+def test_what_refuses_a_commit_that_was_held_on_the_wire(
+    second: type[SqlWriterLease], until: str, *, repeats: bool, is_published: bool, in_bucket: Grounds
+) -> None:
+    """The fence, alone until its successor commits. Then its number is taken, and only a repeated commit would pass."""
+    scene = in_bucket.scenes_of("delete")()
+    first = scene.first_lease(PausingLease, in_bucket.database, seconds=9)
+    assert isinstance(first, PausingLease)
+    assert in_bucket.s3 is not None
+    with (
+        held_on_the_wire(in_bucket.s3.url) as wire,
+        ThreadPoolExecutor(1) as threads,
+        repeating_commits() if repeats else nullcontext(),
+    ):
+        wire.hold(6)  # two removals, two files of deletions, a transaction, the manifest
+        write = threads.submit(scene.through(wire.url).write, first)
+        assert wire.is_held.wait(HELD_SECONDS_MAX)
+        assert wire.held.startswith("PUT _versions/")
+        fenced = wire.let_go if until == "the fence" else lambda: None
+        taken = scene.take_over(second, in_bucket.database, host="one", fenced=fenced)
+        wire.let_go()
+        assert isinstance(write.exception(HELD_SECONDS_MAX), WriterSuperseded)
+    wrong = scene.faults(taken, in_bucket.database, is_acknowledged=False)
+    assert {fault.kind for fault in wrong} == ({Kind.STALE} if is_published else set())
+
+
+@contextmanager
+def repeating_commits() -> Iterator[None]:
+    """Let Lance repeat a refused commit on the newest version, as it does by default."""
+    with patch.object(lance.LanceDataset, "commit", partial(_repeated, lance.LanceDataset.commit)):
+        yield
+
+
+def _repeated(
+    commit: Callable[..., lance.LanceDataset],
+    dataset: lance.LanceDataset,
+    operation: lance.LanceOperation.BaseOperation,
+    *,
+    read_version: int,
+    max_retries: int | None = None,
+) -> lance.LanceDataset:
+    return commit(dataset, operation, read_version=read_version)
 
 
 @pytest.mark.parametrize("at", [2, 4, 6, 7, 8])

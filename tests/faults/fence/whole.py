@@ -162,7 +162,14 @@ class WholeScene:
             replace(disk, catalog=replace(disk.catalog, collections=collections)), self.collection
         )
 
-    def take_over(self, kind: type[SqlWriterLease], database: SqlDatabase, *, host: str) -> TakenOver:
+    def take_over(
+        self,
+        kind: type[SqlWriterLease],
+        database: SqlDatabase,
+        *,
+        host: str,
+        fenced: Callable[[], None] = lambda: None,
+    ) -> TakenOver:
         """Make the collection again, whatever is there, write and publish."""
         held = lease(kind, database, self.name, host=host, has_own_folder=self.bucket is not None)
         disk = self._disk(held, self.root_of_second)
@@ -178,7 +185,7 @@ class WholeScene:
                 existed = False
             disk.make(again)
         with disk.writing(DEFAULT_TENANT, self.name, wait_seconds=9):
-            taken = written_and_published(self._site(disk, again), disk.store(again), held)
+            taken = written_and_published(self._site(disk, again), disk.store(again), held, fenced)
         disk.catalog.database.close()
         return replace(taken, found={} if existed else None)
 
