@@ -154,10 +154,10 @@ class Settings:
         "DEVICE", MODELS
     )
     dtype: str | None = _setting(
-        None, one_of("float32", "bfloat16", "float16", "bf16-mixed"),
-        "Number format of the models: float32, bfloat16 or float16; by default float32 on a "
-        "CPU, bfloat16 on a GPU. bf16-mixed computes the matrix products of Qwen3 models in bfloat16 and the rest in "
-        "float32, on a CPU with AVX512-BF16 or AMX.", "DTYPE", MODELS
+        None, one_of("float32", "bfloat16", "float16", "bf16-mixed", "int8-dynamic"),
+        "Number format of the models: float32, bfloat16 or float16; by default float32 on a CPU, bfloat16 on a GPU. "
+        "bf16-mixed and int8-dynamic compute the matrix products of Qwen3 models in bfloat16 or int8 and the rest in "
+        "float32, on a CPU with AVX512-BF16, AVX512-VNNI (int8) or AMX (both).", "DTYPE", MODELS
     )
     spawn_vllm: bool = _setting(
         False,  # noqa: FBT003  the default's place is first

@@ -36,7 +36,7 @@ from winnow.retrieval.index.memory import available_bytes, resident_bytes
 from winnow.retrieval.index.planner import megabytes
 from winnow.retrieval.model.folder import find_model
 from winnow.retrieval.model.known_pairs import missed_languages
-from winnow.retrieval.model.number_type import bfloat16_instructions
+from winnow.retrieval.model.number_type import BF16_MIXED, INT8_DYNAMIC, bfloat16_instructions, int8_instructions
 from winnow.retrieval.model.published import recognise
 from winnow.retrieval.vllm.client import CallFailed
 from winnow.retrieval.vllm.server_check import ServerCheck
@@ -125,9 +125,12 @@ def _installed(package: str) -> str | None:
 
 
 def _machine() -> Finding:
-    found = bfloat16_instructions()
-    mixed = f"--dtype bf16-mixed by {' and '.join(found)}" if found else "no bfloat16, so no --dtype bf16-mixed"
-    return Finding(what="machine", found=f"{platform.machine()}, {os.cpu_count()} CPU cores, {mixed}")
+    instructions = {BF16_MIXED.name: bfloat16_instructions(), INT8_DYNAMIC.name: int8_instructions()}
+    types = (
+        f"--dtype {name} by {' and '.join(found)}" if found else f"no --dtype {name}"
+        for name, found in instructions.items()
+    )
+    return Finding(what="machine", found=f"{platform.machine()}, {os.cpu_count()} CPU cores, {', '.join(types)}")
 
 
 def _catalog(settings: Settings) -> Finding:

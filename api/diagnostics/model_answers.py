@@ -35,7 +35,7 @@ from winnow.retrieval.records import Vectors, candidates_of
 from winnow.retrieval.vllm.client import CallFailed, VllmClient
 from winnow.retrieval.vllm.server_check import ServerCheck, pair_answers
 
-NUMBER_TYPES: Final = frozenset({"float32", "bfloat16", "float16", "bf16-mixed"})
+NUMBER_TYPES: Final = frozenset({"float32", "bfloat16", "float16", "bf16-mixed", "int8-dynamic"})
 LENGTH_ERROR_MAX: Final = 1e-3  # of a vector; float16 makes a tenth of that
 SERVER_SECONDS: Final = 120.0  # for a server's answers; a GPU takes a fraction of a second
 

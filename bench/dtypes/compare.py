@@ -1,4 +1,4 @@
-"""Compares the number types of a model on a CPU: float32, bfloat16 and bf16-mixed side by side, in one process.
+"""Compares the number types of a model on a CPU side by side, in one process.
 
     OMP_NUM_THREADS=1 python -m bench.dtypes.compare [--rounds 5] [--queries 40] [--collection FOLDER ...] [--texts 60]
         [--types float32,bf16-mixed] [--documents 2000]
@@ -38,11 +38,18 @@ from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.measures import parse
 from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, find_model
-from winnow.retrieval.model.number_type import BF16_MIXED, BFLOAT16, FLOAT32, bfloat16_instructions
+from winnow.retrieval.model.number_type import (
+    BF16_MIXED,
+    BFLOAT16,
+    FLOAT32,
+    INT8_DYNAMIC,
+    bfloat16_instructions,
+    int8_instructions,
+)
 from winnow.retrieval.records import Vectors, candidates_of
 
 CORPUS: Final = Path(__file__).resolve().parents[2] / "data" / "corpus"
-TYPES: Final = (FLOAT32.name, BFLOAT16.name, BF16_MIXED.name)
+TYPES: Final = (FLOAT32.name, BFLOAT16.name, BF16_MIXED.name, INT8_DYNAMIC.name)
 CANDIDATES: Final = 30
 CHARACTERS_MAX: Final = 1_000  # of a document
 NDCG: Final = parse("nDCG@10")
@@ -209,6 +216,7 @@ def main() -> None:
     parser.add_argument("--types", default=",".join(TYPES), help="number types; float32 has to be the first")
     arguments = parser.parse_args()
     print(f"this CPU multiplies bfloat16 by: {', '.join(bfloat16_instructions()) or 'nothing'}", flush=True)
+    print(f"and int8 by: {', '.join(int8_instructions()) or 'nothing'}", flush=True)
     pairs = {dtype: load_pair(dtype) for dtype in arguments.types.split(",")}
     found = []
     for place, folder in enumerate(arguments.collection):

@@ -23,9 +23,9 @@ from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.model.attention import Past, Rows, attend, attend_from_ends
 from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
-from winnow.retrieval.model.linear import Linear, in_windows, linear_for
+from winnow.retrieval.model.linear import Linear, QuantisedWeight, in_windows, linear_for
 from winnow.retrieval.model.memory import ModelMemory
-from winnow.retrieval.model.number_type import NumberType
+from winnow.retrieval.model.number_type import FLOAT32, NumberType
 from winnow.retrieval.model.packing import Group, Pack
 from winnow.retrieval.records import Vectors
 
@@ -45,7 +45,9 @@ class QwenDecoder:
         def take(name: str, *shape: int) -> Tensor:
             return _of_shape(checkpoint, f"{name}.weight", shape).to(device, dtype)
 
-        linear = linear_for(device, number_type)
+        has_table = _is_table_worth_it(config, device, dtype)
+        # Hardly a product is left beside the table, so rounding them would gain nothing.
+        linear = linear_for(device, FLOAT32 if has_table and number_type.is_mixed else number_type)
         self._config = config
         self._device = device
         self._dtype = dtype
@@ -54,7 +56,9 @@ class QwenDecoder:
         self._layers = [_Layer(_under(take, f"layers.{n}."), config, linear) for n in range(config.layers)]
         self._norm = take("norm", config.hidden)
         self._rotations = _Rotations(config, device)
-        self._table = _table_for(config, self._layers[0], self._embed_tensor, device=device, dtype=dtype)
+        self._table = (
+            _TokenTable(self._layers[0], self._embed_tensor, config=config, dtype=dtype) if has_table else None
+        )
 
     @property
     def memory(self) -> ModelMemory:
@@ -140,7 +144,9 @@ class _Layer:
 
     @property
     def weights(self) -> list[Tensor]:
-        return [each for each in vars(self).values() if isinstance(each, Tensor)]
+        found = vars(self).values()
+        dense = [each for each in found if isinstance(each, Tensor)]
+        return dense + [part for each in found if isinstance(each, QuantisedWeight) for part in each.tensors]
 
     def project(self, states: Tensor, wanted: Tensor | None = None) -> Heads:
         """Project all tokens; only the `wanted` ones have queries."""
@@ -224,14 +230,10 @@ class _TokenTable:
         self._known[tokens] = True
 
 
-def _table_for(
-    config: QwenConfig, layer: _Layer, embed: Callable[[Tensor], Tensor], *, device: torch.device, dtype: torch.dtype
-) -> _TokenTable | None:
-    """Return an empty table if it pays: for a model with one layer and a small vocabulary, on a CPU."""
+def _is_table_worth_it(config: QwenConfig, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the model has one layer and a small vocabulary, on a CPU."""
     size = 2 * config.vocabulary * config.kv_heads * config.head_dim * dtype.itemsize
-    if device.type != "cpu" or config.layers > 1 or size > TABLE_BYTES_MAX:
-        return None
-    return _TokenTable(layer, embed, config=config, dtype=dtype)
+    return device.type == "cpu" and config.layers == 1 and size <= TABLE_BYTES_MAX
 
 
 def turned(heads: Tensor, rotation: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,9 @@ import torch
 
 from winnow.retrieval.errors import SettingInvalid
 
-_INSTRUCTIONS: Final = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}  # torch's name of each to the usual one
+# torch's name of each to the usual one
+_BFLOAT16: Final = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
+_INT8: Final = {"amx_int8": "AMX", "avx512_vnni": "AVX512-VNNI"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +21,7 @@ class NumberType:
 
     name: str
     states: torch.dtype  # of everything but matrix products
-    products: torch.dtype  # of their inputs and weights; they are summed in float32
+    products: torch.dtype  # of their inputs and weights; they are summed in float32, whole numbers exactly
 
     @property
     def is_mixed(self) -> bool:
@@ -29,7 +32,8 @@ FLOAT32: Final = NumberType(name="float32", states=torch.float32, products=torch
 BFLOAT16: Final = NumberType(name="bfloat16", states=torch.bfloat16, products=torch.bfloat16)
 FLOAT16: Final = NumberType(name="float16", states=torch.float16, products=torch.float16)
 BF16_MIXED: Final = NumberType(name="bf16-mixed", states=torch.float32, products=torch.bfloat16)
-_BY_NAME: Final = {each.name: each for each in (FLOAT32, BFLOAT16, FLOAT16, BF16_MIXED)}
+INT8_DYNAMIC: Final = NumberType(name="int8-dynamic", states=torch.float32, products=torch.int8)
+_BY_NAME: Final = {each.name: each for each in (FLOAT32, BFLOAT16, FLOAT16, BF16_MIXED, INT8_DYNAMIC)}
 
 
 def parse_number_type(name: str | None, device: torch.device) -> NumberType:
@@ -40,24 +44,33 @@ def parse_number_type(name: str | None, device: torch.device) -> NumberType:
     if found is None:
         raise SettingInvalid(f"unknown dtype {name!r}; use one of {', '.join(_BY_NAME)}")
     if found.is_mixed:
-        _refuse_mixed(device)
+        _require_instructions(found, device)
     return found
 
 
-def _refuse_mixed(device: torch.device) -> None:
+def _require_instructions(wanted: NumberType, device: torch.device) -> None:
     if device.type != "cpu":
-        raise SettingInvalid(f"dtype {BF16_MIXED.name} is for a CPU; use bfloat16 on {device}")
-    if not bfloat16_instructions():
+        raise SettingInvalid(f"dtype {wanted.name} is for a CPU; use bfloat16 on {device}")
+    known = _INT8 if wanted.products == torch.int8 else _BFLOAT16
+    if not _found(known):
         raise SettingInvalid(
-            f"dtype {BF16_MIXED.name} needs a CPU with {' or '.join(_INSTRUCTIONS.values())}, which this one lacks; "
-            "use float32"
+            f"dtype {wanted.name} needs a CPU with {' or '.join(known.values())}, which this one lacks; use float32"
         )
 
 
 def bfloat16_instructions() -> tuple[str, ...]:
     """The instructions of this CPU that multiply bfloat16; empty if it has none, or torch cannot use them."""
+    return _found(_BFLOAT16)
+
+
+def int8_instructions() -> tuple[str, ...]:
+    """The instructions of this CPU that multiply bytes and sum without overflow; empty as above."""
+    return _found(_INT8)
+
+
+def _found(known: Mapping[str, str]) -> tuple[str, ...]:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return ()
     ask = getattr(torch.cpu, "get_capabilities", None)  # an old torch does not tell
     found = ask() if ask else {}
-    return tuple(called for name, called in _INSTRUCTIONS.items() if found.get(name))
+    return tuple(called for name, called in known.items() if found.get(name))

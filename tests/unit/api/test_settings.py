@@ -77,7 +77,11 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         ("index_recall", "most", "WINNOW_INDEX_RECALL = 'most': it must be a number"),
         ("index_recall", "nan", "WINNOW_INDEX_RECALL = 'nan': it must be between 0.5 and 1.0"),
         ("index_recall", "1.1", "WINNOW_INDEX_RECALL = '1.1': it must be between 0.5 and 1.0"),
-        ("dtype", "int8", "WINNOW_DTYPE = 'int8': it must be one of float32, bfloat16, float16, bf16-mixed"),
+        (
+            "dtype",
+            "int8",
+            "WINNOW_DTYPE = 'int8': it must be one of float32, bfloat16, float16, bf16-mixed, int8-dynamic",
+        ),
         ("rerank_url", "rerank:8000", "WINNOW_RERANK_URL = 'rerank:8000': it must look like http://HOST:PORT"),
         ("rerank_url", "http://h:x", "WINNOW_RERANK_URL = 'http://h:x': it must be a URL"),
         (

@@ -82,14 +82,19 @@ def test_the_doctor_names_what_quantising_lacks(
 
 
 @pytest.mark.parametrize(
-    ("instructions", "said"),
-    [(("AMX",), "--dtype bf16-mixed by AMX"), ((), "no bfloat16, so no --dtype bf16-mixed")],
+    ("bfloat16", "int8", "said"),
+    [
+        (("AMX",), ("AMX", "AVX512-VNNI"), "--dtype bf16-mixed by AMX, --dtype int8-dynamic by AMX and AVX512-VNNI"),
+        ((), ("AVX512-VNNI",), "no --dtype bf16-mixed, --dtype int8-dynamic by AVX512-VNNI"),
+        ((), (), "no --dtype bf16-mixed, no --dtype int8-dynamic"),
+    ],
 )
-def test_the_doctor_says_whether_the_processor_multiplies_bfloat16(
-    monkeypatch: pytest.MonkeyPatch, instructions: tuple[str, ...], said: str
+def test_the_doctor_names_the_number_types_that_the_processor_multiplies(
+    monkeypatch: pytest.MonkeyPatch, bfloat16: tuple[str, ...], int8: tuple[str, ...], said: str
 ) -> None:
-    """It is what decides between two settings, so it is said where neither is configured."""
-    monkeypatch.setattr(doctor, "bfloat16_instructions", lambda: instructions)
+    """It is what decides between settings, so it is said where none is configured."""
+    monkeypatch.setattr(doctor, "bfloat16_instructions", lambda: bfloat16)
+    monkeypatch.setattr(doctor, "int8_instructions", lambda: int8)
     found = doctor._machine()
     assert found.found.endswith(f"CPU cores, {said}")
     assert found.problem is None

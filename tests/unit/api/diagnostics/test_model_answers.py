@@ -34,7 +34,7 @@ from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.known_answers import Verdict, only_order
-from winnow.retrieval.model.number_type import BF16_MIXED, bfloat16_instructions
+from winnow.retrieval.model.number_type import BF16_MIXED, INT8_DYNAMIC, bfloat16_instructions, int8_instructions
 from winnow.retrieval.model.published import ORDER_ONLY, Recognised, RecognisedBy, recognise
 from winnow.retrieval.model.runtime import QwenRuntime
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
@@ -44,6 +44,10 @@ from winnow.retrieval.vllm.pool import VllmPool
 MIXED = pytest.param(
     BF16_MIXED.name,
     marks=pytest.mark.skipif(not bfloat16_instructions(), reason="this CPU cannot multiply bfloat16"),
+)
+QUANTISED = pytest.param(
+    INT8_DYNAMIC.name,
+    marks=pytest.mark.skipif(not int8_instructions(), reason="this CPU cannot multiply bytes"),
 )
 
 
@@ -101,18 +105,18 @@ def scorer_of(runtime: QwenRuntime, folder: ModelFolder, yes: str = "yes", no: s
     return TorchScorer(runtime, head=runtime.head_difference(scaffold.token_id(yes), scaffold.token_id(no)))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", MIXED])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", MIXED, QUANTISED])
 async def test_the_bundled_reranker_gives_its_published_answers(reranker: ModelFolder, dtype: str) -> None:
     """In each number type, each within its own bound. Else nothing below would mean anything."""
     found = await answers_of(TorchReranker.load(reranker, device="cpu", dtype=dtype), reranker, dtype)
     assert found.is_right, found.problem
     assert (len(found.comparisons), found.likely_causes, found.problem) == (8, [], None)
     assert {each.verdict for each in found.comparisons} == {Verdict.MATCHES}
-    assert found.comparisons[0].bound == {"float32": 1e-3, "bf16-mixed": 1e-2, "bfloat16": 2e-2}[dtype]
+    assert found.comparisons[0].bound == {"float32": 1e-3, "bf16-mixed": 1e-2}.get(dtype, 2e-2)
     assert f"of winnow-rerank (recognised by winnow.json); cpu, {dtype}, " in found.summary
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", MIXED])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", MIXED, QUANTISED])
 async def test_the_bundled_embedder_gives_its_published_answers(embedder: ModelFolder, dtype: str) -> None:
     """Likewise; a server that does not tell its number type gets the wider bound."""
     model = recognise(embedder, "embedder")

@@ -19,7 +19,7 @@ from winnow.retrieval.model import attention, decoder
 from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import find_model
-from winnow.retrieval.model.linear import WINDOW_ROWS_MAX, Linear, OneDnnLinear, in_windows, row_windows
+from winnow.retrieval.model.linear import WINDOW_ROWS_MAX, OneDnnLinear, TorchLinear, in_windows, row_windows
 from winnow.retrieval.model.number_type import FLOAT32
 from winnow.retrieval.model.runtime import QwenRuntime
 from winnow.retrieval.records import Vectors
@@ -152,14 +152,14 @@ def test_a_pack_gathers_into_the_memory_of_the_one_before(tmp_path: Path) -> Non
 def test_products_have_few_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is asked: oneDNN keeps code for each size. The states are those of whole products."""
     sizes = set()
-    gated = Linear.gated
+    gated = TorchLinear.gated
 
-    def watched(self: Linear, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    def watched(self: TorchLinear, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
         sizes.add(len(x))
         return gated(self, x, gate, up)
 
-    monkeypatch.setattr(decoder, "linear_for", lambda *_: Linear())
-    monkeypatch.setattr(Linear, "gated", watched)
+    monkeypatch.setattr(decoder, "linear_for", lambda *_: TorchLinear())
+    monkeypatch.setattr(TorchLinear, "gated", watched)
     runtime = runtime_of(write_reranker(tmp_path / "model", TinyShape()))
     asked = [
         (sequences_of([5] * (count % 40 + 1) + [count]), sequences_of([count])[0]) for count in range(1, 1_200, 37)
