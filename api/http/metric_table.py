@@ -90,7 +90,8 @@ CACHE_BYTES: Final = Metric(
     name="winnow_cache_bytes",
     kind=Kind.GAUGE,
     labels=("cache",),
-    said="Memory used by a cache. cache: judgements (relevance scores), queries (their vectors), or texts (of chunks).",
+    said="Memory used by a cache. cache: judgements (relevance scores), queries (their vectors), texts (of chunks), or "
+    "searches (answered ones, for feedback).",
 )
 CACHE_ENTRIES: Final = Metric(
     name="winnow_cache_entries", kind=Kind.GAUGE, labels=("cache",), said="Entries in a cache."

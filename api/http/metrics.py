@@ -100,7 +100,12 @@ class Telemetry:
     def over(cls, parts: Services) -> Self:
         """Create telemetry that watches all parts with numbers of their own."""
         telemetry = cls()
-        caches = {"judgements": parts.caches.judgements, "queries": parts.caches.queries, "texts": parts.caches.rows}
+        caches = {
+            "judgements": parts.caches.judgements,
+            "queries": parts.caches.queries,
+            "texts": parts.caches.rows,
+            "searches": parts.feedback.searches,
+        }
 
         def of_each(number: Callable[[CacheState], int]) -> Callable[[], list[Reading]]:
             return lambda: [((name,), number(cache.state)) for name, cache in caches.items() if cache is not None]

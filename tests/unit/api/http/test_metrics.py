@@ -262,7 +262,7 @@ def test_turns_at_the_reranker_are_counted_and_nobody_waits_when_all_is_done(
 
 
 def test_zero_megabytes_are_no_cache(tmp_path: Path, models: tuple[Path, Path]) -> None:
-    """Off is off: nothing is remembered, and no cache shows in the metrics."""
+    """Off is off: nothing is remembered, and only what feedback may name shows in the metrics."""
     with serving(
         remembering(tmp_path, models, Settings(judgement_cache_mb=0, query_cache_mb=0, text_cache_mb=0))
     ) as client:
@@ -270,7 +270,9 @@ def test_zero_megabytes_are_no_cache(tmp_path: Path, models: tuple[Path, Path]) 
         said = [client.post("/v1/search", json=SEARCH).json()["usage"] for _ in range(2)]
         assert said[0] == said[1]
         assert (said[1]["remembered"], said[1]["query_remembered"]) == (0, False)
-        assert not [name for name in read(client) if name.startswith(CACHE_BYTES.name)]
+        shown = {name: held for name, held in read(client).items() if name.startswith(CACHE_BYTES.name)}
+        assert list(shown) == [f"{CACHE_BYTES.name}{{cache=searches}}"]
+        assert shown.popitem()[1] > 0
 
 
 def test_requests_are_counted_by_route_and_status(client: TestClient) -> None:
