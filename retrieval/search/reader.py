@@ -171,7 +171,7 @@ class HasViews(Protocol):
     def view(self) -> Searcher: ...
 
     def view_at_hand(self) -> Searcher | None:
-        """Return what `view` would, or None where it would look at the disk."""
+        """Return what `view` would, or None if the disk has to be looked at first. Never blocks."""
         ...
 
 
@@ -209,6 +209,7 @@ class IndexReader:
         self._identity = identity
         self._lock = threading.Lock()  # held while a view is created
         self._opening = threading.Lock()  # held while a generation is opened
+        self._checking = threading.Lock()  # held while the disk is checked in the background
         self._newest: Searcher | None = None
         self._served = _Served(opened=None, fault=None, pointer=None)
         self._checked_at = 0.0  # time.monotonic()
@@ -230,9 +231,11 @@ class IndexReader:
         return newest
 
     def view_at_hand(self) -> Searcher | None:
-        newest = self._newest
-        if newest is None or time.monotonic() - self._checked_at >= REFRESH_SECONDS:
+        newest, age = self._newest, time.monotonic() - self._checked_at
+        if newest is None or age >= AGE_SECONDS_MAX:
             return None
+        if age >= REFRESH_SECONDS and self._checking.acquire(blocking=False):
+            threading.Thread(target=self._check_in_background, name="check-collection", daemon=True).start()
         return newest if newest.opened is not None or newest.snapshot.count() else None
 
     def follow(self) -> Searcher:
@@ -268,6 +271,15 @@ class IndexReader:
             delta=_delta(snapshot, opened, before=None, dimension=self._identity.dimension),
             fallback_from=None,
         )
+
+    def _check_in_background(self) -> None:
+        """Look for newer states, so that a search in the event loop finds a young view and needs no thread."""
+        try:
+            self.follow()
+        except WinnowError as error:  # the first search after `AGE_SECONDS_MAX` looks itself, and reports it
+            _log.warning("collection %s could not be checked for changes: %s", self._folder.path.name, error.message)
+        finally:
+            self._checking.release()
 
     def _open_in_background(self) -> None:
         """Open the current generation in the background. Failures are logged; the open one continues to serve."""
