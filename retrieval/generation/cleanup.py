@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,8 @@ from winnow.retrieval.errors import WriteFailed
 from winnow.retrieval.files.durable import DISK, write_errors
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
-from winnow.retrieval.generation.listing import bytes_in, left_over, listed, never_current
+from winnow.retrieval.files.sizes import bytes_below, size_of
+from winnow.retrieval.generation.listing import left_over, listed, never_current
 from winnow.retrieval.generation.manifest import Manifest
 from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import PointerMove, current_name, moving, names, ordinal, rolled_back
@@ -78,11 +80,11 @@ def _too_old(folder: CollectionFolder, *, kept: int, now: float) -> list[str]:
     current, rollback = current_name(folder), rolled_back(folder)
     if current is None:
         return []
-    retired = {
-        name: (folder.generations / name).stat().st_mtime
-        for name in names(folder)
-        if name != current and not (rollback and ordinal(name) > ordinal(current))
-    }
+    retired: dict[str, float] = {}
+    for name in names(folder):
+        if name != current and not (rollback and ordinal(name) > ordinal(current)):
+            with suppress(FileNotFoundError):  # another host has removed it
+                retired[name] = (folder.generations / name).stat().st_mtime
     checks = {name: check_generation(folder, name, thorough=False) for name in (current, *retired)}
     whole_first = sorted(retired, key=lambda name: (checks[name][1] is None, retired[name]), reverse=True)
     copies = _copies([checks[name][0] for name in retired]) if _is_in_store(checks[current]) else set()
@@ -105,7 +107,7 @@ def _copies(manifests: Iterable[Manifest | None]) -> set[str]:
 
 def _remove(paths: Sequence[Path], move: PointerMove) -> Cleaned:
     """Rename folders before removing their files, also on the disk, so that no name leads to half of one."""
-    sizes = [bytes_in(path) for path in paths]
+    sizes = [size_of(path) + bytes_below(path) for path in paths]
     for path in paths:
         move.require_newest()  # a later move may have made it current
         try:

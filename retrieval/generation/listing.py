@@ -9,6 +9,7 @@ from typing import Final
 
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.locks import is_written
+from winnow.retrieval.files.sizes import bytes_below
 from winnow.retrieval.generation.manifest import GENERATION_FILES, Manifest
 from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name, names, ordinal, rolled_back
@@ -62,7 +63,7 @@ def listed(folder: CollectionFolder, *, thorough: bool = False, store: Store | N
                 is_rolled_back=rollback is not None
                 and ordinal(rollback.to) < ordinal(name) <= ordinal(rollback.newest),
                 manifest=manifest,
-                bytes=bytes_in(folder.generations / name),
+                bytes=bytes_below(folder.generations / name),
                 fault=fault,
             )
         )
@@ -96,8 +97,3 @@ def never_current(folder: CollectionFolder) -> Sequence[str]:
         return ()
     acknowledged = max(ordinal(current), ordinal(rollback.newest) if rollback else 0)
     return [name for name in names(folder) if ordinal(name) > acknowledged]
-
-
-def bytes_in(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else (path,)
-    return sum(file.stat().st_size for file in files if file.is_file())

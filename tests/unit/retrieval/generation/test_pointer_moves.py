@@ -5,7 +5,9 @@ Their file locks are not seen by the other host: whoever takes over removes them
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,12 @@ from winnow.retrieval.errors import CollectionBusy
 from winnow.retrieval.files.folder_contents import contents_of
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.lease import OneHostLease
+from winnow.retrieval.generation import cleanup
 from winnow.retrieval.generation.cleanup import RETIRED_SECONDS, clean
 from winnow.retrieval.generation.history import fold, roll_back
 from winnow.retrieval.generation.listing import left_over
-from winnow.retrieval.generation.pointer import Rollback, current_name, moving, rolled_back
+from winnow.retrieval.generation.open import check_generation
+from winnow.retrieval.generation.pointer import Rollback, current_name, moving, names, rolled_back
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.store.lance_store import LanceStore
 
@@ -104,6 +108,37 @@ def test_a_first_publication_that_is_late_does_not_take_the_pointer_back(
     with pytest.raises(CollectionBusy):
         publish(folder, store.snapshot(), IDENTITY, lease=late)
     assert current_name(folder) == "g000001"
+
+
+@pytest.mark.parametrize(
+    ("paused_after", "expected"),
+    [(names, nullcontext()), (check_generation, pytest.raises(CollectionBusy))],
+)
+def test_a_late_clean_up_meets_what_another_host_has_removed(
+    folder: CollectionFolder,
+    store: MemoryStore,
+    paused_after: Callable[..., object],
+    expected: AbstractContextManager[object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Paused after it has listed the generations, and after it has checked one of them."""
+    moves: list[int] = []
+    for _ in range(3):
+        publish(folder, store.snapshot(), IDENTITY, lease=HostLease(moves))
+    later = time.time() + RETIRED_SECONDS + 60
+
+    def paused(folder: CollectionFolder, *arguments: str, **options: bool) -> object:
+        found = paused_after(folder, *arguments, **options)
+        monkeypatch.undo()
+        lose_locks(folder)
+        removed = clean(folder, kept=1, now=later, lease=HostLease(moves)).removed
+        assert removed == ("generations/g000002", "generations/g000001")
+        return found
+
+    monkeypatch.setattr(cleanup, paused_after.__name__, paused)
+    with expected:
+        assert clean(folder, kept=1, now=later, lease=HostLease(moves)).removed == ()
+    assert names(folder) == ["g000003"]
 
 
 def test_without_the_fence_a_late_move_wins(folder: CollectionFolder, store: MemoryStore) -> None:
