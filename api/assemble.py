@@ -96,7 +96,10 @@ class Storage:
     def of(cls, settings: Settings) -> Storage:
         """Open the data folder. Raises what `DataFolder.open` raises."""
         disk = DataFolder.of(settings)
-        return cls(disk=disk, quotas=Quotas(disk.catalog.limits, settings.limits))
+        return cls(
+            disk=disk,
+            quotas=Quotas(disk.catalog.limits, settings.limits, catalog_version=disk.catalog.database.version),
+        )
 
 
 @contextlib.asynccontextmanager
@@ -177,7 +180,7 @@ def wire(
     replays = _replays(settings, search, collections, rerankers, models)
     return Services(
         settings=settings,
-        access=Access(catalog.keys, deployment_key=settings.api_key),
+        access=Access(catalog.keys, deployment_key=settings.api_key, catalog_version=catalog.database.version),
         disk=disk,
         embedding=embedding,
         judging=judging,

@@ -19,6 +19,7 @@ from winnow import __version__
 from winnow.api.http.metrics import UNROUTED, Telemetry
 from winnow.api.http.problems import REQUEST_ID_HEADER
 from winnow.retrieval import tracing
+from winnow.retrieval.concurrency.loop_turns import LoopTurns
 from winnow.retrieval.tracing import RequestRecord, TracerProvider
 
 FAILED: Final = 500  # the first status that is the service's own fault, and that of a request without our answer
@@ -47,6 +48,7 @@ class ObservedRequests:
         self._app = app
         self._telemetry = telemetry
         self._tracer = tracing.make_tracer(tracer_provider, __version__)
+        self._turns = LoopTurns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,6 +70,7 @@ class ObservedRequests:
             record, headers, tracer=self._tracer, name=_method(scope), attributes=_request_attributes(scope)
         ):
             try:
+                await self._turns.take()
                 await self._app(scope, receive, watched)
             finally:
                 request = AnsweredRequest(

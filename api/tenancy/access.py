@@ -2,8 +2,8 @@
 
 Rule 1: the tenant comes from the key alone: only `Access` creates a `Principal`.
 Rule 2: keys are compared in constant time, even if the id is unknown; a wrong key is looked up every time.
-Rule 3: a cached key is looked up again after half a second, so a revocation takes effect within one second in every
-process.
+Rule 3: a cached key is looked up again after half a second, unless the catalog tells that nothing was committed since.
+So a revocation takes effect within one second in every process.
 Rule 4: until a first key is created, only this machine has access: the service binds to loopback, and the Host header
 check refuses a browser that another site led here by a name for 127.0.0.1 (DNS rebinding). The first key ends open
 access for good.
@@ -21,7 +21,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from winnow.retrieval.catalog.keys import (
     ALL_SCOPES,
@@ -44,6 +45,8 @@ SEND_IT: Final = "send a valid key as 'Authorization: Bearer KEY'"
 
 _ONLY_ACCESS: Final = object()
 _NOBODYS: Final = bytes(32)  # compared with if the id is unknown; no text is known to have this digest
+
+Found = TypeVar("Found")
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +100,7 @@ class Principal:
 class _Remembered:
     stored: StoredKey
     until: float  # by the monotonic clock
+    version: int | None  # of the catalog, from before it was read
 
 
 class Access:
@@ -109,18 +113,24 @@ class Access:
         deployment_key: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
+        catalog_version: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`deployment_key` is a key outside the catalog: it may do everything, as tenant `default`."""
+        """`deployment_key` is a key outside the catalog: it may do everything, as tenant `default`.
+
+        As long as `catalog_version` (that of `SqlDatabase`) stays, what was read is true and is not read again.
+        """
         self._keys = keys
+        self._catalog_version = catalog_version
         self._deployment_digest = None if deployment_key is None else digest_of(deployment_key)
         self._now = now
         self._monotonic = monotonic
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
         self._needs_key = deployment_key is not None
         self._open_until = float("-inf")  # when to check again whether a key exists
+        self._open_version: int | None = None
         self._used: OrderedDict[str, datetime] = OrderedDict()
         self._writing: set[asyncio.Task[None]] = set()
-        self._finding: dict[tuple[str, bytes], asyncio.Future[StoredKey | None]] = {}
+        self._finding: dict[tuple[str, bytes], asyncio.Future[tuple[int | None, StoredKey | None]]] = {}
 
     async def principal(self, *, authorization: str | None, host: str | None) -> Principal:
         """Authenticate a request. Raises `KeyRefused`, `NotPermitted`, and what reading the catalog raises."""
@@ -152,13 +162,22 @@ class Access:
 
     async def _is_key_needed(self, *, recheck: bool) -> bool:
         """Whether a key is needed; once true, always true. With `recheck` a first key counts at once."""
-        if self._needs_key or (not recheck and self._monotonic() < self._open_until):
+        if self._needs_key or (not recheck and self._is_true(self._open_until, self._open_version)):
             return self._needs_key
         asked_at = self._monotonic()
-        if await asyncio.to_thread(self._keys.has_any):
+        version, has_any = await asyncio.to_thread(self._read, self._keys.has_any)
+        if has_any:
             self._needs_key = True
-        self._open_until = asked_at + REMEMBERED_SECONDS
+        self._open_until, self._open_version = asked_at + REMEMBERED_SECONDS, version
         return self._needs_key
+
+    def _is_true(self, until: float, version: int | None) -> bool:
+        """Whether what was read still is: until then in any case, and as long as nothing was committed."""
+        return self._monotonic() < until or (version is not None and version == self._catalog_version())
+
+    def _read(self, read: Callable[[], Found]) -> tuple[int | None, Found]:
+        """Also return a version of the catalog that is not newer than what is read. Blocks."""
+        return self._catalog_version(), read()
 
     async def _find_matching(self, key_id: str, digest: bytes) -> StoredKey | None:
         """Return the stored key if it matches, or None.
@@ -168,22 +187,24 @@ class Access:
         """
         asked_at = self._monotonic()
         known = self._remembered.get(key_id)
-        remembered = _match_digest(known.stored if known is not None and asked_at < known.until else None, digest)
+        is_known = known is not None and self._is_true(known.until, known.version)
+        remembered = _match_digest(known.stored if known is not None and is_known else None, digest)
         if remembered is not None:
             return remembered
-        stored = _match_digest(await self._find(key_id, digest), digest)
+        version, found = await self._find(key_id, digest)
+        stored = _match_digest(found, digest)
         if stored is not None:
             self._remembered.pop(key_id, None)
-            self._remembered[key_id] = _Remembered(stored, asked_at + REMEMBERED_SECONDS)
+            self._remembered[key_id] = _Remembered(stored, asked_at + REMEMBERED_SECONDS, version)
             if len(self._remembered) > REMEMBERED_MAX:
                 self._remembered.popitem(last=False)
         return stored
 
-    async def _find(self, key_id: str, digest: bytes) -> StoredKey | None:
+    async def _find(self, key_id: str, digest: bytes) -> tuple[int | None, StoredKey | None]:
         """Share one lookup between requests that send the same key at the same time."""
         asked = key_id, digest
         if asked not in self._finding:
-            finding = asyncio.ensure_future(asyncio.to_thread(self._keys.find, key_id))
+            finding = asyncio.ensure_future(asyncio.to_thread(self._read, partial(self._keys.find, key_id)))
             finding.add_done_callback(lambda _: self._finding.pop(asked))
             self._finding[asked] = finding
         return await asyncio.shield(self._finding[asked])

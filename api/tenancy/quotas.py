@@ -41,8 +41,18 @@ class _Used:
 class Quotas:
     """Admits tenants' requests, or refuses them naming a limit. Must be used from one event loop."""
 
-    def __init__(self, book: LimitBook, defaults: TenantLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        book: LimitBook,
+        defaults: TenantLimits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        catalog_version: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """As long as `catalog_version` (that of `SqlDatabase`) stays, limits are not read again."""
         self._book = book
+        self._catalog_version = catalog_version
+        self._version: int | None = None  # from before the limits were read
         self._defaults = defaults
         self._clock = clock
         self._own: Mapping[str, TenantLimits] = {}
@@ -59,12 +69,17 @@ class Quotas:
 
     async def limits_of(self, tenant: str) -> TenantLimits:
         """Return the limits, at most a second old; older if the catalog fails, so that searches continue."""
-        if self._clock() - self._read_at > REFRESH_SECONDS:
+        if not self._is_current():
             async with self._reading:
-                if self._clock() - self._read_at > REFRESH_SECONDS:
+                if not self._is_current():
                     await self._read()
         own = self._own.get(tenant)
         return self._defaults if own is None else own.over(self._defaults)
+
+    def _is_current(self) -> bool:
+        if self._clock() - self._read_at <= REFRESH_SECONDS:
+            return True
+        return self._version is not None and self._version == self._catalog_version()
 
     @asynccontextmanager
     async def admitted(self, tenant: str) -> AsyncIterator[None]:
@@ -135,7 +150,7 @@ class Quotas:
 
     async def _read(self) -> None:
         try:
-            self._own = await asyncio.to_thread(self._book.limits)
+            self._version, self._own = await asyncio.to_thread(lambda: (self._catalog_version(), self._book.limits()))
         except (StorageError, UnavailableError):
             log.exception("the tenants' limits cannot be read; the last known ones stay in force")
         self._read_at = self._clock()

@@ -188,8 +188,12 @@ class Recall:
 
         Raises `DeadlineExceeded` before a fetch that would start too late.
         """
-        view = self._searchable.view_at_hand() if _is_quick(request) else None
-        if view is None or not view.is_quick:
+        if not _is_quick(request):
+            return await asyncio.to_thread(self._search_and_fetch_blocking, vectors, request)
+        view = self._searchable.view_at_hand()
+        if view is None:  # the thread only looks for it: eight that search at once take each other's turns
+            view = await asyncio.to_thread(self._searchable.view)
+        if not view.is_quick:
             return await asyncio.to_thread(self._search_and_fetch_blocking, vectors, request)
         searched = self._search(view, vectors, request)
         _require_time(request.deadline, "fetching texts")

@@ -351,3 +351,31 @@ def test_whatever_is_sent_is_refused_and_nothing_worse(header: str) -> None:
     """No header makes anything but a refusal."""
     with pytest.raises(KeyRefused):
         asyncio.run(Access(ONE_KEY).principal(authorization=header, host=None))
+
+
+async def test_nothing_is_read_again_while_the_catalog_stays_as_it_is(
+    database: SqlDatabase, keys: SqlKeys, counted: CountedKeys, clock: Clock
+) -> None:
+    """A key, or that there is none: a request in two would have to wait for a thread under load. A change counts at
+    once.
+    """
+    access = Access(counted, now=lambda: clock.now, monotonic=lambda: clock.seconds, catalog_version=database.version)
+    for _ in range(3):
+        await asked(access, None, host="localhost")
+        clock.seconds += 10.0
+    assert counted.asked == 1
+    issued = made(keys)
+    with pytest.raises(KeyRefused):
+        await asked(access, None, host="localhost")
+    await asked(access, issued.text)
+    clock.seconds += 10.0
+    await asked(access, issued.text)  # since the first one its use was noted, which is a commit
+    counted.found.clear()
+    for _ in range(3):
+        clock.seconds += 10.0
+        await asked(access, issued.text)
+    assert counted.found == []
+    keys.revoke(DEFAULT_TENANT, issued.key.id, by=COMMAND_LINE)
+    clock.seconds += 10.0
+    with pytest.raises(KeyRefused, match="this key is revoked"):
+        await asked(access, issued.text)

@@ -141,6 +141,24 @@ async def test_a_change_is_known_after_a_second_and_read_once() -> None:
     assert (quotas.weight_of("ant"), quotas.weight_of("bee"), book.reads) == (2.0, 3.0, 2)
 
 
+async def test_limits_are_not_read_again_while_the_catalog_stays_as_it_is() -> None:
+    """A version that is not known says nothing."""
+    clock, book, versions = Clock(), Book(), [7]
+    quotas = Quotas(book, TenantLimits(requests_per_minute=5), clock=clock, catalog_version=lambda: versions[-1])
+    for _ in range(3):
+        await ask(quotas, "ant")
+        clock.now += 60
+    assert book.reads == 1
+    book.set_limits("ant", TenantLimits(requests_per_minute=9))
+    versions.append(8)
+    assert (await quotas.limits_of("ant")).requests_per_minute == 9
+    unknown = Quotas(book, NONE, clock=clock, catalog_version=lambda: None)
+    for _ in range(3):
+        await ask(unknown, "ant")
+        clock.now += 2
+    assert book.reads == 5
+
+
 async def test_where_the_catalog_is_away_what_was_known_holds_on(caplog: pytest.LogCaptureFixture) -> None:
     """And is told in the log; a search does not fail for it."""
     clock, book = Clock(), Book(ant=TenantLimits(requests_per_minute=1))

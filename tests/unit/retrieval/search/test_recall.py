@@ -21,6 +21,7 @@ from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index.faiss_ann import QUICK_EF_SEARCH, ApproximateBuilder
 from winnow.retrieval.index.planner import Plan, Recipe
 from winnow.retrieval.records import Document, EmbeddedDocument, RecallMode, Span
+from winnow.retrieval.search import reader as reader_module
 from winnow.retrieval.search.reader import FixedView, IndexReader
 from winnow.retrieval.search.recall import QUICK_WIDTH, Recall, RecallRequest
 from winnow.retrieval.store.contract import VectorBatch
@@ -103,6 +104,28 @@ async def test_a_quick_search_of_what_is_in_memory_takes_no_thread(
         turns.clear()
         await recall.find(other)
         assert len(turns) == 1
+
+
+async def test_only_the_look_at_the_disk_takes_a_thread_where_the_view_is_old(
+    folder: CollectionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searches that took threads all at once would wait for each other's turns."""
+    embedder = HashEmbedder(dimension=256)
+    reader = IndexReader(folder=folder, store=await filled(embedder), identity=embedder.identity)
+    recall = Recall(embedder=embedder, searchable=reader, rows=RowCache(bytes_max=1_000_000))
+    query = RecallRequest(query="refund of a parcel", width=3, mode=RecallMode.DENSE)
+    expected = await recall.find(query)
+    monkeypatch.setattr(reader_module, "AGE_SECONDS_MAX", 0.0)
+    turns: list[object] = []
+    to_thread = asyncio.to_thread
+
+    async def counted(work: Any, *args: Any) -> Any:
+        turns.append(work)
+        return await to_thread(work, *args)
+
+    monkeypatch.setattr(asyncio, "to_thread", counted)
+    assert (await recall.find(query)).candidates == expected.candidates
+    assert turns == [reader.view]
 
 
 async def test_search_and_fetch_take_one_turn_of_a_thread(
