@@ -1,6 +1,7 @@
 """Durable writes: the only module that syncs to the disk.
 
 Rule 1: a name appears only with its complete content: write a temporary file, sync, rename, sync the folder.
+A temporary file is always a new one: a process that opened the earlier one before a pause writes to no other's content.
 Rule 2: a failed sync is a failed write. It is never retried: the kernel has already dropped the pages, and a second
 sync would succeed without them.
 """
@@ -153,7 +154,9 @@ def write_file(
     temporary = temporary or temporary_for(path)
     try:
         with write_errors(path):
-            temporary.write_bytes(content)
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:
+                file.write(content)
         syncer.sync(temporary)
         check()
         with write_errors(path):

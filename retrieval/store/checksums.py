@@ -13,6 +13,8 @@ it, and the next clean-up of the store removes it.
 Rule 3: each write ends with a comment that holds the SHA-256 of everything before it, so changes of the checksum file
 itself are found too. Lines appended after such a change do not hide it.
 Rule 4: the newest version with a checksum was acknowledged; without its manifest Lance would open the one before it.
+Rule 5: a process appends only to the file that it left, and compares it after opening it. One that takes over during a
+pause replaces the file, so what the paused process still appends goes to a file without a name.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol, Self
 
 from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.files.durable import DISK, Syncer, write_errors, write_file
@@ -33,12 +35,15 @@ SUMS: Final = "SHA256SUMS"
 
 _LINE: Final = re.compile(r"([0-9a-f]{64})  (.+)")
 _MARK: Final = "# of all before: "  # sha256sum ignores comments
+_MARK_BYTES: Final = len(_MARK) + 2 * hashlib.sha256().digest_size + 1
 _MANIFEST: Final = re.compile(r"_versions/\d+\.manifest")
 _REWRITTEN: Final = frozenset({"_versions/latest_version_hint.json"})  # a hint that Lance does not need
 
 
 class _Digest(Protocol):
     """A hash that can be continued."""
+
+    def copy(self) -> Self: ...
 
     def update(self, data: bytes, /) -> None: ...
 
@@ -68,7 +73,8 @@ class StoreSums:
         self._is_complete = False  # no write has failed since `_present` was read
         self._pending: dict[str, str] = {}  # checksums not written yet, by path
         self._size = -1  # bytes of the file as this process left it
-        self._written: _Digest = hashlib.sha256()  # hash of the file's content then
+        self._end = b""  # its last mark, which differs for any other content
+        self._written: _Digest = hashlib.sha256()  # hash of its content
 
     def begin(self) -> None:
         """Start a write: files that exist now are complete, or no commit will ever name them."""
@@ -88,15 +94,8 @@ class StoreSums:
 
     def write(self) -> None:
         """Write the checksums of all new files; they are on the disk when this returns."""
-        path = self._root / SUMS
-        with write_errors(path):
-            if self._size == _size_of(path) >= 0:
-                added = _with_mark(self._written, _lines(self._pending))
-                with path.open("ab") as file:
-                    file.write(added)
-                self._syncer.sync(path)
-                self._size = _size_of(path)
-            else:  # first write, or another process wrote since: it may have died within a line
+        with write_errors(self._root / SUMS):
+            if not self._append(self._pending):  # first write, or another process wrote since, and may have died in it
                 known = read_checksums(self._root) | self._pending
                 without = [name for name in _files(self._root) if _is_lances(name) and name not in known]
                 self._replace(known | {name: _sum_of(self._root / name) for name in without})
@@ -108,10 +107,35 @@ class StoreSums:
         known = read_checksums(self._root)
         left = {name: digest for name, digest in known.items() if (self._root / name).exists()}
         if len(left) < len(known):
-            is_ours = self._size == _size_of(self._root / SUMS)
+            with (self._root / SUMS).open("rb") as file:
+                is_ours = self._is_as_left(file)
             self._replace(left)
             if not is_ours:
                 self._size = -1  # the next write looks for files without a checksum
+
+    def _append(self, sums: Mapping[str, str]) -> bool:
+        """Append to the file that this process left; return False if that is no longer there."""
+        path = self._root / SUMS
+        try:
+            file = path.open("r+b")
+        except FileNotFoundError:
+            return False
+        with file:
+            if not self._is_as_left(file):
+                return False
+            written = self._written.copy()  # on a full disk, nothing of it may be in the file
+            added = _with_mark(written, _lines(sums))
+            file.write(added)
+        self._syncer.sync(path)
+        self._size, self._end, self._written = self._size + len(added), added[-_MARK_BYTES:], written
+        return True
+
+    def _is_as_left(self, file: BinaryIO) -> bool:
+        """Whether this is the file that this process left, and move to its end."""
+        if file.seek(0, os.SEEK_END) != self._size:
+            return False
+        file.seek(-_MARK_BYTES, os.SEEK_END)
+        return file.read() == self._end
 
     def _replace(self, sums: Mapping[str, str]) -> None:
         """Replace the file. A damaged file is continued instead, so that the damage stays visible."""
@@ -120,9 +144,10 @@ class StoreSums:
             kept = b"".join(line + b"\n" for line in (self._root / SUMS).read_bytes().split(b"\n")[:-1])
             before = read_checksums(self._root)
             sums = {name: digest for name, digest in sums.items() if before.get(name) != digest}
-        self._written = hashlib.sha256(kept)
-        write_file(self._root / SUMS, kept + _with_mark(self._written, _lines(sums)), syncer=self._syncer)
-        self._size = _size_of(self._root / SUMS)
+        written = hashlib.sha256(kept)
+        content = kept + _with_mark(written, _lines(sums))
+        write_file(self._root / SUMS, content, syncer=self._syncer)
+        self._size, self._end, self._written = len(content), content[-_MARK_BYTES:], written
 
 
 def renew(root: Path, *, syncer: Syncer = DISK) -> None:
@@ -245,8 +270,3 @@ def _is_lances(name: str) -> bool:
 def _sum_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _size_of(path: Path) -> int:
-    """Return the size in bytes, or -1 if there is no file."""
-    return path.stat().st_size if path.exists() else -1

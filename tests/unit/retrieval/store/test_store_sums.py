@@ -3,15 +3,20 @@ meanwhile."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.builders import DIMENSION, written
 from tests.faults.watched_syncer import WatchedSyncer
 from winnow.retrieval.errors import StoreCorrupt, WriteFailed
+from winnow.retrieval.store import checksums
 from winnow.retrieval.store.checksums import (
     SUMS,
     StoreSums,
@@ -108,6 +113,77 @@ def test_two_processes_that_write_in_turn_keep_all_sums(path: Path) -> None:
         first.replace([written(f"a{turn}", "one")])
         second.replace([written(f"b{turn}", "two")])
         assert read_checksums(path) == expected(path)
+
+
+def arrived(sums: StoreSums, path: Path, name: str) -> None:
+    """A write of one file, up to its checksums."""
+    sums.begin()
+    (path / "data" / name).write_bytes(b"whole LANC")
+    sums.arrived(path / "data" / name)
+
+
+@pytest.mark.parametrize("paused_at", ["the file is opened", "the lines are added"])
+def test_a_paused_writer_damages_nothing_that_its_successor_wrote(
+    path: Path, monkeypatch: pytest.MonkeyPatch, paused_at: str
+) -> None:
+    """It has compared the size, or the file, and then another host takes over and writes."""
+    (path / "data").mkdir(parents=True)
+    paused, successor = (StoreSums(path, syncer=WatchedSyncer()) for _ in range(2))
+    arrived(paused, path, "a.lance")
+    paused.write()
+    arrived(paused, path, "b.lance")
+    happened: list[str] = []
+
+    def take_over() -> None:
+        if not happened:
+            happened.append(paused_at)
+            arrived(successor, path, "c.lance")
+            successor.write()
+
+    def after_take_over(call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*given: Any, **named: Any) -> Any:
+            take_over()
+            return call(*given, **named)
+
+        return called
+
+    if paused_at == "the file is opened":
+        monkeypatch.setattr(Path, "open", after_take_over(Path.open))
+    else:
+        monkeypatch.setattr(checksums, "_with_mark", after_take_over(checksums._with_mark))
+    paused.write()
+    assert happened
+    assert checksum_fault(path) is None
+    arrived(successor, path, "d.lance")
+    successor.write()
+    assert (checksum_fault(path), read_checksums(path)) == (None, expected(path))
+
+
+def test_a_write_to_a_full_disk_leaves_no_false_mark(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is in the file, and the next write goes on from what is."""
+    (path / "data").mkdir(parents=True)
+    sums = StoreSums(path, syncer=WatchedSyncer())
+    arrived(sums, path, "a.lance")
+    sums.write()
+    arrived(sums, path, "b.lance")
+    with monkeypatch.context() as full:
+        full.setattr(Path, "open", opened_on_full_disk)
+        with pytest.raises(WriteFailed, match="No space left"):
+            sums.write()
+    arrived(sums, path, "c.lance")
+    sums.write()
+    assert (checksum_fault(path), read_checksums(path)) == (None, expected(path))
+
+
+class OnFullDisk(FileIO):
+    """A file that takes nothing."""
+
+    def write(self, content: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def opened_on_full_disk(path: Path, mode: str) -> OnFullDisk:
+    return OnFullDisk(path, mode)
 
 
 def test_sums_go_with_their_files(path: Path) -> None:
