@@ -221,6 +221,39 @@ def test_a_process_that_stops_in_a_transaction_keeps_no_lock(
         database.close()
 
 
+def test_a_process_that_ends_during_a_statement_keeps_no_lock(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server would notice at the end of the statement that nobody waits for it any more."""
+    monkeypatch.setattr("winnow.retrieval.catalog.sql.postgres.SILENCE_MS", 200)
+    monkeypatch.setattr("winnow.retrieval.catalog.sql.postgres.STATEMENT_MS", 1_000)
+    url = postgres.new(template="winnow_template")
+    ended = SqlDatabase.open(url)
+    with pytest.raises(CatalogUnavailable, match="no reply"), ended.writing() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+    monkeypatch.undo()
+    other = SqlDatabase.open(url)
+    _add_after(other, lambda: None)
+    assert names(other) == ["a"]
+    for database in (ended, other):
+        database.close()
+
+
+def test_no_statement_waits_for_a_lock_without_end(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor those outside of writing transactions, such as the renewal of a lease."""
+    monkeypatch.setattr("winnow.retrieval.catalog.sql.postgres.LOCK_MS", 300)
+    url = postgres.new(template="winnow_template")
+    holder, waiting = SqlDatabase.open(url), SqlDatabase.open(url)
+    _add_after(holder, lambda: None)
+    change = sql.text("UPDATE tenants SET name = name")
+    with holder.reading() as connection:
+        connection.execute(change)
+        with pytest.raises(CatalogUnavailable, match="lock timeout"), waiting.reading() as other:
+            other.execute(change)
+    for database in (holder, waiting):
+        database.close()
+
+
 def test_a_server_that_takes_no_connection_any_more_is_unavailable(postgres: PostgresServer) -> None:
     """Those that a process had are gone, and so is what was known of them. Later it works again."""
     url = postgres.new(template="winnow_template")

@@ -17,7 +17,8 @@ from winnow.retrieval.errors import CatalogUnavailable, SettingInvalid, StoreCor
 CONNECT_SECONDS: Final = 5  # seconds; a running server answers in milliseconds
 SILENCE_MS: Final = 15_000  # milliseconds without a reply, after which the connection is closed; above LOCK_MS
 LONG_SILENCE_MS: Final = 600_000  # the same where a statement reads or changes whole tables
-LOCK_MS: Final = 10_000  # milliseconds that a writer waits for another's transaction; as for SQLite
+LOCK_MS: Final = 10_000  # milliseconds that a statement waits for another's transaction; as for SQLite
+STATEMENT_MS: Final = 14_000  # milliseconds that a statement may take; above LOCK_MS, and the server says so in time
 IDLE_MS: Final = 8_000  # milliseconds without a statement, after which the server ends a transaction; below LOCK_MS
 POOL_SECONDS: Final = 10  # seconds to wait for one of the process's own connections
 WRITER_LOCK: Final = 0x77696E6E6F77  # "winnow" in ASCII; an advisory lock is identified by a number
@@ -73,7 +74,7 @@ class Postgres:
                 "a catalog on PostgreSQL needs psycopg: pip install 'winnow-search[postgres]'"
             ) from error
         _bound_silence(engine)
-        _bound_idleness(engine)
+        _bound_transactions(engine)
         return engine
 
     def begin_snapshot(self, connection: sql.Connection) -> None:
@@ -86,7 +87,6 @@ class Postgres:
         Each statement sees what was committed before it, so reads after the lock see the newest state. A serializable
         transaction would see the state from before it waited.
         """
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MS}")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
 
     def require_unmoved(self, connection: sql.Connection | None = None) -> None:
@@ -169,19 +169,30 @@ def _bound_silence(engine: sql.Engine) -> None:
             patience.milliseconds = SILENCE_MS
 
 
-def _bound_idleness(engine: sql.Engine) -> None:
-    """Let the server end the transactions of a process that is stopped in one, with the locks that others wait for."""
+def _bound_transactions(engine: sql.Engine) -> None:
+    """Let the server bound each step of a transaction: a statement, its wait for a lock, and the time between two.
+
+    A process may be stopped in a transaction, with locks that others wait for. It may also be killed, or give up: the
+    server does not notice that before a statement has ended.
+    """
 
     @sql.event.listens_for(engine, "connect")
     def bound(driver_connection: Any, _record: Any) -> None:
-        driver_connection.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MS}")
+        driver_connection.execute(
+            f"SET idle_in_transaction_session_timeout = {IDLE_MS};"
+            f"SET lock_timeout = {LOCK_MS};"
+            f"SET statement_timeout = {STATEMENT_MS}"
+        )
         driver_connection.commit()
 
 
 def _be_patient(connection: sql.Connection) -> None:
     """Bound this transaction as one that reads or changes whole tables."""
     connection.info[PATIENCE].milliseconds = LONG_SILENCE_MS
-    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {LONG_SILENCE_MS}")
+    connection.exec_driver_sql(
+        f"SET LOCAL idle_in_transaction_session_timeout = {LONG_SILENCE_MS};"
+        f"SET LOCAL statement_timeout = {LONG_SILENCE_MS}"
+    )
 
 
 def _ending(
