@@ -25,7 +25,7 @@ from typing import Final
 from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_in_process
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.retrieval.concurrency.tasks import repeat
-from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
+from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, StorageError, WinnowError
 from winnow.retrieval.generation.pointer import current_name, rolled_back
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.search.reader import Searcher
@@ -53,7 +53,7 @@ class Outcome(StrEnum):
     """The outcome of a build."""
 
     FOLDED = "folded"
-    ELSEWHERE = "elsewhere"  # another process builds it, or it was rolled back meanwhile
+    ELSEWHERE = "elsewhere"  # another process builds it, or it was rolled back or removed meanwhile
     FAILED = "failed"
 
 
@@ -181,23 +181,27 @@ class Folding:
         standing.why = why
         outcome = Outcome.FAILED
         try:
-            folded = await self._build(
-                Fold(
-                    folder=opened.folder.path,
-                    tenant=opened.collection.tenant,
-                    catalog_url=disk.catalog_url,
-                    bucket=disk.bucket.root if disk.bucket else None,
-                    identity=opened.collection.embedder,
-                    made_at=opened.collection.created_at,
-                    wish=self._wish,
-                    kept=self._kept,
-                    takes_any=why in {Why.SIZE, Why.AGE},
-                    seen=await asyncio.to_thread(current_name, opened.folder),
+            try:
+                folded = await self._build(
+                    Fold(
+                        folder=opened.folder.path,
+                        tenant=opened.collection.tenant,
+                        catalog_url=disk.catalog_url,
+                        bucket=disk.bucket.root if disk.bucket else None,
+                        identity=opened.collection.embedder,
+                        made_at=opened.collection.created_at,
+                        wish=self._wish,
+                        kept=self._kept,
+                        takes_any=why in {Why.SIZE, Why.AGE},
+                        seen=await asyncio.to_thread(current_name, opened.folder),
+                    )
                 )
-            )
+            except StorageError:
+                await asyncio.to_thread(self._collections.require_still, opened)  # else its files are gone, not damaged
+                raise
             outcome = Outcome.FOLDED
             await asyncio.to_thread(opened.searchable.refresh)
-        except CollectionBusy as busy:
+        except (CollectionBusy, CollectionNotFound) as busy:
             outcome = Outcome.ELSEWHERE
             standing.rests_until = self._clock() + BUSY_SECONDS
             log.info("collection %s: %s", name, busy.message)

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from winnow.retrieval.embed.embedder import EmbedderIdentity
-from winnow.retrieval.errors import CollectionBusy, GenerationCorrupt, InvalidRequest
+from winnow.retrieval.errors import CollectionBusy, GenerationCorrupt, InvalidRequest, StorageError
 from winnow.retrieval.files.durable import DISK, Syncer
-from winnow.retrieval.files.layout import CollectionFolder, require_created_at
+from winnow.retrieval.files.layout import CollectionFolder, created_at_of, require_created_at
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.generation.cleanup import clean_locked
 from winnow.retrieval.generation.listing import never_current
@@ -83,9 +85,10 @@ def fold(
 
     With `shared`, one that another host has published is fetched; if it covers the snapshot, or if the caller
     `takes_any`, nothing is built. `made_at` is the creation time of the intended collection, or None to skip that
-    check, and then nothing is fetched. Raises `CollectionBusy` if another collection is there, before building and
-    before publishing; if another process builds for longer than `wait_seconds`; or if the pointer changed meanwhile;
-    also `MemoryTooSmall`, `WriteFailed`, `GenerationCorrupt`, `StoreCorrupt`, `StoreUnavailable`.
+    check, and then nothing is fetched. Raises `CollectionBusy` if that collection is gone, before building, in place
+    of an error while building, and before publishing; if another process builds for longer than `wait_seconds`; or if
+    the pointer changed meanwhile; also `MemoryTooSmall`, `WriteFailed`, `GenerationCorrupt`, `StoreCorrupt`,
+    `StoreUnavailable`.
     """
     is_damaged = False
     if shared is not None and made_at is not None:
@@ -96,7 +99,7 @@ def fold(
             fetched, is_damaged = None, True
         if fetched is not None and (takes_any or fetched.store_version >= snapshot.version):
             return fetched
-    with lease.folding(folder, wait_seconds=wait_seconds):
+    with _gone_is_busy(folder, made_at), lease.folding(folder, wait_seconds=wait_seconds):
         require_created_at(folder, made_at)
         manifest = publish(
             folder,
@@ -113,6 +116,18 @@ def fold(
         if shared is not None:
             shared.keep(kept)
         return manifest
+
+
+@contextmanager
+def _gone_is_busy(folder: CollectionFolder, made_at: datetime | None) -> Iterator[None]:
+    """Raise `CollectionBusy` in place of an error that stems from the removal of the collection meanwhile."""
+    try:
+        yield
+    except StorageError as error:
+        found = created_at_of(folder)
+        if made_at is None or found == made_at or (found is None and folder.corpus.exists()):
+            raise
+        raise CollectionBusy(f"{folder.path.name} has just been {'replaced' if found else 'removed'}") from error
 
 
 def _one_before(folder: CollectionFolder, identity: EmbedderIdentity) -> str:

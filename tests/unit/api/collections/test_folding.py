@@ -4,6 +4,7 @@ fails."""
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_in
 from winnow.api.collections.folding import BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN, BUSY_SECONDS, Folding, Outcome
 from winnow.api.collections.open_collections import OpenCollection
 from winnow.api.http.app import create_app
-from winnow.retrieval.errors import CollectionBusy, StoreCorrupt, WinnowError, WriteFailed
+from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, StoreCorrupt, WinnowError, WriteFailed
 from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.files.locks import folding as held_for_folding
 from winnow.retrieval.generation.history import fold as fold_here
@@ -294,13 +295,43 @@ async def test_nor_while_it_is_being_made(builder: Builder, monkeypatch: pytest.
     builder.parts.disk.remove("default", "docs")
 
     def interrupted(path: Path, *, dimension: int, vectors: VectorFormat, lease: WriterLease) -> LanceStore:
-        with pytest.raises(StoreCorrupt, match=r"corpus\.lance"):
+        with pytest.raises(CollectionBusy, match="docs has just been removed"):
             fold_here(before.folder, snapshot, before.collection.embedder, made_at=before.collection.created_at)
         return create(path, dimension=dimension, vectors=vectors, lease=lease)
 
     monkeypatch.setattr(LanceStore, "create", interrupted)
     builder.parts.ingest.make("default", "docs")
     assert (names(before.folder), current_name(before.folder)) == ([], None)
+
+
+async def test_a_damaged_corpus_is_not_taken_for_a_removed_one(builder: Builder) -> None:
+    """Its folder is gone, but what else the collection has is there."""
+    await write(builder, a="one")
+    opened = builder.opened()
+    snapshot = opened.store.snapshot()
+    shutil.rmtree(opened.folder.corpus)
+    with pytest.raises(StoreCorrupt, match=r"corpus\.lance"):
+        fold_here(opened.folder, snapshot, opened.collection.embedder, made_at=opened.collection.created_at)
+
+
+@pytest.mark.parametrize("then", ["stays", "is removed", "is made anew"])
+async def test_files_that_go_with_their_collection_are_not_damaged(builder: Builder, then: str) -> None:
+    """A process that builds finds them missing, as in a bucket, where no folder says why: the catalog knows."""
+    await write(builder, a="one")
+
+    async def build(fold: Fold) -> Folded:
+        if then != "stays":
+            builder.parts.disk.remove("default", "docs")
+        if then == "is made anew":
+            builder.parts.ingest.make("default", "docs")
+        raise StoreCorrupt("corpus.lance: Not found")
+
+    folding = Folding(collections=builder.parts.collections, chunks_max=9, seconds_max=60, kept=2, build=build)
+    opened = builder.opened()
+    error = {"stays": StoreCorrupt, "is removed": CollectionNotFound, "is made anew": CollectionBusy}[then]
+    with pytest.raises(error):
+        await folding.ask(opened)
+    assert folding.standing(opened).failures == int(then == "stays")
 
 
 async def test_a_fold_is_given_up_when_the_service_stops(builder: Builder) -> None:
