@@ -16,8 +16,8 @@ from winnow.retrieval.backup.transfer import Watcher, find_manifest, restore_fil
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.instructions import InstructionContent, Reference, State
 from winnow.retrieval.embed.embedder import EmbedderIdentity
-from winnow.retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch, SnapshotCorrupt
-from winnow.retrieval.files.durable import DISK, Syncer, remove
+from winnow.retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch
+from winnow.retrieval.files.durable import DISK, Syncer
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.s3_access import S3Access
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
@@ -92,11 +92,7 @@ def restore(
 
     def build(beside: CollectionFolder) -> None:
         nonlocal generation
-        try:
-            generation = restore_files(manifest, place, beside, watcher=watcher, wish=wish, syncer=syncer)
-        except SnapshotCorrupt:
-            remove(beside.path)
-            raise
+        generation = restore_files(manifest, place, beside, watcher=watcher, wish=wish, syncer=syncer)
 
     if not replace:
         disk.require_free(tenant, name)

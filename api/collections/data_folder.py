@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from winnow.api.collections import pairing
+from winnow.api.collections import folder_moves, pairing
 from winnow.api.collections.bucket.corpora import fault_of, place_of_corpus, remove_from_bucket, take_over_cache
 from winnow.api.collections.bucket.pairing import opened_with_bucket, require_used
 from winnow.api.collections.catalog import Catalog
 from winnow.api.collections.described import Described
 from winnow.api.collections.embed_fields import changing_embed_fields
-from winnow.api.collections.folder_moves import exchanging, take_away
 from winnow.api.collections.folder_words import adopting, other
 from winnow.api.settings import Settings
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
@@ -33,7 +32,7 @@ from winnow.retrieval.errors import (
 from winnow.retrieval.files.durable import DISK, Syncer, keep_private, make_folder, remove
 from winnow.retrieval.files.folder_contents import contents_of, is_begun
 from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of, stamp_created
-from winnow.retrieval.files.lease import ONE_HOST, WriterLease
+from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.files.opened_files import OpenedFiles
 from winnow.retrieval.files.s3_access import BucketRoot
 from winnow.retrieval.generation.pointer import moving
@@ -212,7 +211,7 @@ class DataFolder:
             self.require_free(collection.tenant, collection.name)
             self._require_own(collection.tenant, folder)
             self.catalog.collections.begin(collection, is_alone=True)
-            with exchanging(folder, lease) as exchange:
+            with folder_moves.exchanging(folder, lease) as exchange:
                 stamp_created(exchange.new, collection.created_at)
                 write_facts(exchange.new, CollectionFacts.of(collection))
                 self._create_store(collection, exchange.new, before=folder, vectors=vectors, lease=lease)
@@ -235,7 +234,7 @@ class DataFolder:
                 self._mark_for_removal(doomed, folder)
                 pass_versions(folder.corpus, lease)
             self.catalog.collections.remove(tenant, name, made_at=doomed.created_at, folder_follows=True, by=by)
-            remove(take_away(folder, lease))
+            remove(folder_moves.take_away(folder, lease))
             if self.bucket is not None:
                 remove_from_bucket(self.bucket, doomed)
             self.catalog.collections.end(tenant, name, made_at=doomed.created_at)
@@ -308,35 +307,36 @@ class DataFolder:
         row, the commitment, is written last. A replaced collection stays until `build` has returned. If killed during
         the exchange there is neither; repeating the call continues.
 
-        Raises `CollectionExists` unless it may `replace`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`, and what
-        `build` raises.
+        Raises like `build`; `CollectionExists` without `replace`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
         """
         self.require_unmoved()
         folder = self.layout.collection(collection.tenant, collection.name)
         self._require_room(collection, folder, replace=replace)
         lease = self.lease(collection.tenant, collection.name)
-        with ONE_HOST.writing(folder.restoring):
+        with folder_moves.restoring(folder, sharing=self.catalog.leases.sharing) as work:
             self.catalog.collections.begin(collection)
-            stamp_created(folder.restoring, collection.created_at, syncer=syncer)
-            build(folder.restoring)
+            stamp_created(work, collection.created_at, syncer=syncer)
+            with folder_moves.building(work, collection.created_at):
+                build(work)
             with (
                 lease.writing(folder, wait_seconds=self.catalog.leases.busy_seconds),
                 lease.folding(folder, wait_seconds=self.catalog.leases.busy_seconds),
             ):
                 self._require_room(collection, folder, replace=replace)
+                folder_moves.require_not_ended(work, collection.created_at)
                 self.catalog.collections.begin(collection, is_alone=True)  # again: another creation has ended it
                 if (old := self._found(collection.tenant, collection.name)) is not None:
                     lease.renew()  # so the row was not read after another host took over
                     self._mark_for_removal(old, folder, syncer=syncer)
                     self.catalog.collections.remove(old.tenant, old.name, made_at=old.created_at, folder_follows=True)
-                with exchanging(folder, lease, syncer=syncer) as exchange:
-                    stamp_created(folder.restoring, collection.created_at, syncer=syncer)
-                    write_facts(folder.restoring, CollectionFacts.of(collection), syncer=syncer)
-                    fence_restored(folder.restoring.corpus, before=folder.corpus, lease=lease, syncer=syncer)
-                    exchange.take(folder.restoring)
+                with folder_moves.exchanging(folder, lease, syncer=syncer) as exchange:
+                    write_facts(work, CollectionFacts.of(collection), syncer=syncer)
+                    fence_restored(work.corpus, before=folder.corpus, lease=lease, syncer=syncer)
+                    exchange.take(work)
                     with moving(folder, lease):
                         exchange.run()
                     self._commit(collection)
+                folder_moves.end_restores(folder)
             remove(folder.replaced.path)  # of an earlier winnow that was killed
 
     def _commit(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:

@@ -10,6 +10,11 @@ No late creation or restore may touch another collection either. So each has a w
 collection's, and every rename leads into that folder or out of it: what is there goes to `old`, what comes is built in
 `new`. A process that takes over first renames the work folders that it finds, and every later rename of theirs fails.
 Nothing is written or removed in the collection's folder itself.
+
+A restore may take hours, and holds no lease meanwhile. So each also has a folder of its own to build in, and its file
+lock. A restore that comes later continues in the folder of one that was killed, if both would see each other's locks.
+The first that puts its files into place ends all whose locks it finds free: those that were killed, and those of hosts
+whose locks it cannot see, which then fail.
 """
 
 from __future__ import annotations
@@ -17,16 +22,18 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
-from winnow.retrieval.errors import CollectionBusy, WinnowError, WriteFailed
+from winnow.retrieval.errors import CollectionBusy, CollectionExists, SnapshotCorrupt, WinnowError, WriteFailed
 from winnow.retrieval.files.durable import DISK, Syncer, make_folder, remove, write_errors
-from winnow.retrieval.files.layout import CollectionFolder, Exchange
-from winnow.retrieval.files.lease import WriterLease
+from winnow.retrieval.files.layout import CollectionFolder, Exchange, created_at_of
+from winnow.retrieval.files.lease import ONE_HOST, WriterLease
+from winnow.retrieval.files.locks import is_written
 from winnow.retrieval.generation.pointer import moving
 
 BLOCK: Final = "superseded"  # the file's name
@@ -134,7 +141,7 @@ def exchanging(folder: CollectionFolder, lease: WriterLease, *, syncer: Syncer =
     """
     block_removals(folder, lease)
     for left in folder.exchanges():
-        _end(folder, left)
+        _end(folder, left.path)
     work = folder.exchange(token_hex(4))
     for part in (work.old, work.new):
         make_folder(part.path, syncer=syncer)
@@ -147,9 +154,65 @@ def exchanging(folder: CollectionFolder, lease: WriterLease, *, syncer: Syncer =
     remove(work.path)
 
 
-def _end(folder: CollectionFolder, left: Exchange) -> None:
+@contextmanager
+def restoring(folder: CollectionFolder, *, sharing: str) -> Iterator[CollectionFolder]:
+    """Hold a work folder of a restore's own: one that a killed restore left, or a new one. Raises `WriteFailed`.
+
+    `sharing` names the processes that see each other's file locks; it is empty if all do.
+    """
+    with ExitStack() as held:
+        for left in folder.restorings(sharing):
+            try:
+                held.enter_context(ONE_HOST.writing(left))
+            except (CollectionBusy, WriteFailed):  # it is in use, or has just been put into place
+                continue
+            work = left
+            break
+        else:
+            work = folder.restoring(f"{sharing and f'{sharing}.'}{token_hex(4)}")
+            held.enter_context(ONE_HOST.writing(work))
+        try:
+            yield work
+        except CollectionExists:  # repeating it will not help
+            remove(work.path)
+            raise
+
+
+@contextmanager
+def building(work: CollectionFolder, made_at: datetime) -> Iterator[None]:
+    """Build in a work folder, which has its creation time. What comes of a damaged snapshot is removed.
+
+    Raises `CollectionBusy` in place of the block's error if another restore has ended this one.
+    """
+    try:
+        yield
+    except WinnowError as failed:
+        try:
+            require_not_ended(work, made_at)
+        except CollectionBusy as ended:
+            raise ended from failed
+        if isinstance(failed, SnapshotCorrupt):
+            remove(work.path)
+        raise
+
+
+def require_not_ended(work: CollectionFolder, made_at: datetime) -> None:
+    """Raise `CollectionBusy` if another restore has ended this one, and remove what it has written since."""
+    if created_at_of(work) != made_at:
+        remove(work.path)
+        raise CollectionBusy(f"another restore of {work.path.parent.name} has finished; repeat the command")
+
+
+def end_restores(folder: CollectionFolder) -> None:
+    """End the restores whose locks are free. The caller holds the lease. Raises `WriteFailed`."""
+    for left in folder.restorings():
+        if not is_written(left):
+            _end(folder, left.path)
+
+
+def _end(folder: CollectionFolder, left: Path) -> None:
     """Rename first: from then on no rename that is part of it finds its way."""
     ended = folder.exchange(token_hex(4))
     with write_errors(folder.path):
-        left.path.rename(ended.path)
+        left.rename(ended.path)
     remove(ended.path)

@@ -55,7 +55,7 @@ def _strangers(disk: DataFolder) -> Iterator[Stranger]:
     known = {(each.tenant, each.name) for each in disk.collections()}
     for tenant, folder in folders_of(disk.layout):
         path = folder.path
-        if (tenant, path.name) not in known and not (path.is_dir() and is_written(folder.restoring)):
+        if (tenant, path.name) not in known and not any(is_written(each) for each in folder.restorings()):
             yield Stranger(tenant=tenant, path=path, is_unknown=_is_unknown(disk, tenant, folder))
 
 

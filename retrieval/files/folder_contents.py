@@ -23,7 +23,7 @@ def contents_of(folder: CollectionFolder) -> list[str]:
     torn = {temporary_for(each) for each in small_files}  # never acknowledged
     for each in (folder.current, folder.rolled_back):
         torn.update(path.glob(f"{each.name}.*.tmp"))  # nor these, of moves with a token
-    halves = {folder.restoring.path, folder.replaced.path}
+    halves = {each.path for each in (*folder.restorings(), folder.replaced)}
     exchanges = {each.path: each for each in folder.exchanges()}
     if _holds_no_data(folder.corpus):
         torn.add(folder.corpus)
@@ -46,6 +46,6 @@ def _holds_no_data(corpus: Path) -> bool:
 def is_begun(folder: CollectionFolder, begun: AnyOf[datetime]) -> bool:
     """Whether the content was begun at one of these times and not finished."""
     exchanged = [part for each in folder.exchanges() for part in (each.new, each.old)]
-    parts = (folder, folder.restoring, folder.replaced, *exchanged)
+    parts = (folder, *folder.restorings(), folder.replaced, *exchanged)
     marks = {created_at_of(part) for part in parts if part.made.exists()}
     return bool(marks) and all(mark in begun for mark in marks)

@@ -16,7 +16,7 @@ ROOT/
     in-use.lock                           with a bucket: held by the processes that have the collection open
     fold.lock                             held by the one process that builds a generation
     rejects.jsonl                         rejected records of the last run
-    restoring/                            a collection being restored: the same files, until complete
+    restoring.TOKEN/                      a collection being restored: the same files, until complete
     exchange.TOKEN/new/                   the same files of a collection that is about to take its place here
     exchange.TOKEN/old/                   those that were here before, until that is done
     replaced/                             the same, left by an earlier winnow that was killed
@@ -39,6 +39,7 @@ from winnow.retrieval.tenancy import TenantName
 NEXT: Final = ".next"  # after the name of a lock
 _SEGMENT: Final = re.compile(COLLECTION_NAME_PATTERN)
 _EXCHANGE: Final = "exchange."
+_RESTORING: Final = "restoring"  # the whole name in earlier winnows
 
 
 def require_name(name: str) -> None:
@@ -111,9 +112,16 @@ class CollectionFolder:
         """
         return self.path.with_name(f".{self.path.name}{by and f'.{by}'}.removed")
 
-    @property
-    def restoring(self) -> CollectionFolder:
-        return CollectionFolder(self.path / "restoring")
+    def restoring(self, by: str) -> CollectionFolder:
+        """Return the work folder of one restore; `by` tells restores apart that may run at the same time."""
+        return CollectionFolder(self.path / f"{_RESTORING}.{by}")
+
+    def restorings(self, by: str = "") -> list[CollectionFolder]:
+        """Return the work folders that are there, or only those whose `by` begins with this and a dot."""
+        found = [] if by else [*self.path.glob(_RESTORING)]
+        return [
+            CollectionFolder(path) for path in (*found, *sorted(self.path.glob(f"{_RESTORING}.{by and f'{by}.'}*")))
+        ]
 
     @property
     def replaced(self) -> CollectionFolder:

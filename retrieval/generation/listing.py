@@ -79,7 +79,7 @@ def left_over(folder: CollectionFolder) -> list[Path]:
     """Return unreferenced files and folders: left by a killed process, or put there by someone."""
     if not folder.path.is_dir():
         return []
-    used = {folder.restoring.path.name} if is_written(folder.restoring) else set()
+    used = {each.path.name for each in folder.restorings() if is_written(each)}
     ours = [path for path in folder.path.iterdir() if path.name not in _KNOWN | used]
     if not folder.generations.is_dir():
         return sorted(ours)

@@ -39,7 +39,7 @@ from tests.faults.tracer import (
 HELD_CALLS: Final = frozenset({"rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "rmdir"})
 NEW_FILE: Final = re.compile(r".*/\.tmp\w{6}")  # its name until it is complete; no version names such a file yet
 IN_A_ROW_MAX: Final = 2  # calls of one name in one folder that count, such as those that remove many files
-NEW_FOLDER: Final = re.compile(r"(?:[^/]+/)?(exchange\.\w+/new|restoring)/.*")  # in which a collection is built
+NEW_FOLDER: Final = re.compile(r"(?:[^/]+/)?(exchange\.\w+/new|restoring\.[\w.]+)/.*")  # in which a collection is built
 _WALL: Final = 0x40000000
 _POINTER_AT: Final = 16 * 8  # rip in x86-64's struct user
 _INSTRUCTION_BYTES: Final = 2  # of `syscall`

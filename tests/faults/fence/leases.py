@@ -93,6 +93,10 @@ class OneLease(WriterLeases):
     def busy_seconds(self) -> float:
         return BUSY_SECONDS_MAX
 
+    @property
+    def sharing(self) -> str:
+        return ""
+
     def of(self, tenant: str, collection: str) -> WriterLease:
         return self._lease
 

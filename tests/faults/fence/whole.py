@@ -174,7 +174,7 @@ class WholeScene:
         held = lease(kind, database, self.name, host=host, has_own_folder=self.bucket is not None)
         disk = self._disk(held, self.root_of_second)
         folder = self.disk_folder(self.root_of_second)
-        for lock in (*folder.locks, *folder.restoring.locks):
+        for lock in (*folder.locks, *(lock for each in folder.restorings() for lock in each.locks)):
             lock.unlink(missing_ok=True)  # which another host does not see
         again = self._collection(FIRST_AT + timedelta(days=1))
         existed = True

@@ -24,6 +24,7 @@ nothing: it renews the row before it moves the pointer.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import platform
@@ -124,6 +125,13 @@ class WriterLeases:
     def busy_seconds(self) -> float:
         """Maximum wait of a short write for another process, also for one of another host that has died."""
         return BUSY_SECONDS_MAX + (LEASE_SECONDS if self._database.is_on_server else 0.0)
+
+    @property
+    def sharing(self) -> str:
+        """A name of the processes that see each other's file locks, for their files; empty if all processes do."""
+        if not self._database.is_on_server:
+            return ""
+        return hashlib.sha256((self._host or _host()).encode()).hexdigest()[:8]
 
     def of(self, tenant: str, collection: str) -> WriterLease:
         """Return the same lease for the same collection: its holder and its store share it."""

@@ -111,7 +111,7 @@ def test_every_damaged_file_is_named_and_nothing_is_restored(tmp_path: Path, dam
             with pytest.raises(kind) as caught:
                 bring(disk, place, name, replacing=replacing)
             assert kind is SnapshotNotFound or str(file) in str(caught.value)
-            assert not folder_of(disk, name).restoring.path.exists()
+            assert folder_of(disk, name).restorings() == []
         shutil.rmtree(place)
     assert names(disk) == ["docs"]
     assert contents(disk, "docs") == expected
@@ -324,16 +324,17 @@ def test_a_version_stays_while_it_is_copied_and_no_longer(tmp_path: Path) -> Non
 def test_what_a_killed_restore_has_left_is_named_and_removed_but_not_from_one_that_runs(tmp_path: Path) -> None:
     """In a collection that is there, and where there is none yet."""
     disk = made(tmp_path / "data")
-    for name in ("docs", "coming"):
-        (folder_of(disk, name).restoring.corpus / "data").mkdir(parents=True)
+    restoring = {name: folder_of(disk, name).restoring("token") for name in ("docs", "coming")}
+    for each in restoring.values():
+        (each.corpus / "data").mkdir(parents=True)
     coming = replace(disk.catalog.collections.get(DEFAULT_TENANT, "docs"), name="coming", created_at=datetime.now(UTC))
     disk.catalog.collections.begin(coming)
-    stamp_created(folder_of(disk, "coming").restoring, coming.created_at)
-    with writing(folder_of(disk, "docs").restoring), writing(folder_of(disk, "coming").restoring):
+    stamp_created(restoring["coming"], coming.created_at)
+    with writing(restoring["docs"]), writing(restoring["coming"]):
         assert repaired(disk, kept=2) == []
     left = {(each.collection, each.found) for each in verified(disk) if each.part == "left over"}
-    assert left == {("docs", "restoring"), ("coming", NOT_IN_CATALOG)}
-    assert {each.did for each in repaired(disk, kept=2)} == {"removed restoring", "removed coming"}
+    assert left == {("docs", "restoring.token"), ("coming", NOT_IN_CATALOG)}
+    assert {each.did for each in repaired(disk, kept=2)} == {"removed restoring.token", "removed coming"}
     assert [each for each in verified(disk) if each.part == "left over"] == []
 
 

@@ -301,7 +301,7 @@ def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path, place
     said = [each.did for each in repaired(disk, kept=2) if each.collection == "again"]
     assert len(said) == 1
     assert said[0].startswith("repaired nothing")
-    without_restoring = {name: content for name, content in everything(root).items() if "/restoring/" not in name}
+    without_restoring = {name: content for name, content in everything(root).items() if "/restoring." not in name}
     assert without_restoring.items() >= files.items()
     for name in ("again", "late"):
         assert adopt(disk, DEFAULT_TENANT, name, presumed=PRESUMED).documents == 1
@@ -467,8 +467,8 @@ def test_a_folder_with_nothing_but_locks_is_free(tmp_path: Path) -> None:
     """And one with the beginning of a small file: it holds no word of anybody's."""
     disk = DataFolder.open(tmp_path / "data")
     folder = disk.layout.collection(DEFAULT_TENANT, "docs")
-    folder.restoring.path.mkdir(parents=True)
-    for path in (folder.lock, folder.fold_lock, folder.restoring.lock):
+    folder.restoring("token").path.mkdir(parents=True)
+    for path in (folder.lock, folder.fold_lock, folder.restoring("token").lock):
         path.touch()
     (folder.path / "made.tmp").write_bytes(b"20")
     disk.make(collection())
