@@ -17,6 +17,7 @@ DATABASE_SECONDS: Final = 25.0  # longer than a request waits for PostgreSQL
 STORE_SECONDS: Final = 75.0  # longer than a commit waits for the object store
 STORE_ANSWER_SECONDS_MAX: Final = 65.0  # until a commit that was sent has failed
 RECOVERY_SECONDS_MAX: Final = 10.0
+KINDS: Final = ("write", "search", "get")
 NAMED: Final = (
     "503 not_ready",  # HAProxy's own, deploy/balance/haproxy.cfg
     "503 catalog_unavailable",
@@ -47,11 +48,11 @@ def _stopped(load: Load, name: str, first: int, *, seconds: float, answer_second
             failed = dict(load.failed)
         load.failed.clear()
         continued = time.monotonic()
-        before = dict(load.answered)
-        while not all(load.answered[kind] > before.get(kind, 0) for kind in ("write", "search", "get")):
+        before, again = dict(load.answered), dict[str, float]()
+        while len(again) < len(KINDS) and time.monotonic() - continued < 6 * RECOVERY_SECONDS_MAX:
             time.sleep(0.05)
-            if time.monotonic() - continued > 6 * RECOVERY_SECONDS_MAX:
-                break
+            found = [kind for kind in KINDS if kind not in again and load.answered[kind] > before.get(kind, 0)]
+            again |= dict.fromkeys(found, round(time.monotonic() - continued, 1))
         recovery = time.monotonic() - continued
         late = dict(load.failed)
         time.sleep(RECOVERY_SECONDS_MAX - min(recovery, RECOVERY_SECONDS_MAX))
@@ -59,7 +60,7 @@ def _stopped(load: Load, name: str, first: int, *, seconds: float, answer_second
         time.sleep(2)
         after = dict(load.failed)
     slowest = {said: round(each, 1) for said, each in load.slowest.items()}
-    print(f"{name} stopped for {seconds:.0f} s: failed {failed}, then {late}; again after {recovery:.1f} s")
+    print(f"{name} stopped for {seconds:.0f} s: failed {failed}, then {late}; again after, in seconds: {again}")
     print(f"the slowest failure of each kind, in seconds: {slowest}; failed later than ten seconds: {after}")
     if not failed:
         yield f"nothing failed while {name} was stopped"
