@@ -20,6 +20,7 @@ import pytest
 from tests.builders import DIMENSION, written
 from tests.faults.fence.wire import held_on_the_wire
 from tests.s3_server import BUCKET, S3, serving
+from winnow.retrieval.concurrency.silence import ASK_SECONDS, Silence
 from winnow.retrieval.errors import StoreUnavailable, WinnowError
 from winnow.retrieval.files.s3_access import BucketRoot, S3Access
 from winnow.retrieval.store.lance_store import LanceStore
@@ -61,10 +62,13 @@ def s3() -> Iterator[S3]:
 
 def store_at(access: S3Access, tmp_path: Path, name: str) -> LanceStore:
     """Open or create the store of this name."""
-    root = BucketRoot(url=f"s3://{BUCKET}/stopped", access=access, answer_seconds=ANSWER_SECONDS)
     folder = name.replace(" ", "-")
-    place = BucketPlace(Bucket(root), f"{folder}/corpus.lance", collection=name, local=tmp_path / folder)
+    place = BucketPlace(bucket_at(access), f"{folder}/corpus.lance", collection=name, local=tmp_path / folder)
     return LanceStore.create_at(place, dimension=DIMENSION)
+
+
+def bucket_at(access: S3Access) -> Bucket:
+    return Bucket(BucketRoot(url=f"s3://{BUCKET}/stopped", access=access, answer_seconds=ANSWER_SECONDS))
 
 
 def texts(store: LanceStore) -> dict[str, str]:
@@ -111,6 +115,52 @@ def test_each_call_to_a_stopped_store_fails_within_its_deadline(s3: S3, tmp_path
         assert texts_again(store) == TEXTS, name
     stores["replace"].replace([written("c", "goes on")])
     assert texts(stores["replace"]) == TEXTS | {"c": "goes on"}
+
+
+def test_calls_for_small_objects_ask_a_silent_store_in_turn_as_well(s3: S3, tmp_path: Path) -> None:
+    """They fail at once while another call asks; the one that asks is answered, and then all others may ask."""
+    bucket, now = bucket_at(s3.access), [0.0]
+    bucket.silence = Silence(slow_seconds=1.0, clock=lambda: now[0])
+    bucket.put("there", b"content")
+    bucket.silence.unanswered("no reply", seconds=1.0)
+    (tmp_path / "file").write_bytes(b"content")
+    for call in (
+        lambda: bucket.get("there"),
+        lambda: bucket.put("there", b"other"),
+        lambda: bucket.put_new("new", b"content"),
+        lambda: bucket.upload("new", tmp_path / "file"),
+        lambda: bucket.download("there", tmp_path / "file"),
+        lambda: list(bucket.listed("")),
+        lambda: bucket.remove(["there"]),
+    ):
+        with pytest.raises(StoreUnavailable, match="no reply"):
+            call()
+    now[0] += ASK_SECONDS
+    assert bucket.silence.refusal(seconds=20.0) is None  # another call asks
+    with pytest.raises(StoreUnavailable, match="no reply"):
+        bucket.get("there")
+    now[0] += 20.0
+    assert [bucket.get(name) for name in ("missing", "there", "new")] == [None, b"content", None]
+
+
+def test_what_such_a_call_is_told_is_told_to_all(s3: S3) -> None:
+    """A server that is stopped has not answered; one that refuses has."""
+    bucket, now = bucket_at(s3.access), [0.0]
+    bucket.silence = Silence(slow_seconds=0.0, clock=lambda: now[0])
+    os.kill(s3.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailable, match="there cannot be read"):
+            bucket.get("there")
+    finally:
+        os.kill(s3.pid, signal.SIGCONT)
+    with pytest.raises(StoreUnavailable, match="timeout"):
+        bucket.get("there")
+    now[0] += ASK_SECONDS
+    refused = bucket_at(replace(s3.access, secret="wrong"))  # noqa: S106  not the one of the server
+    refused.silence = bucket.silence
+    with pytest.raises(StoreUnavailable, match="there cannot be read"):
+        refused.get("there")
+    assert bucket.get("there") is None
 
 
 @pytest.mark.parametrize("name", AFTER)

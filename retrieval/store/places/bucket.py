@@ -1,10 +1,12 @@
 """Objects of our own in a bucket: small files, conditional puts, listings and removals, which Lance does not offer.
 
-The only module that names boto3. Every call ends after the timeouts of its client, also if the store is silent.
+The only module that names boto3. Every call ends after its timeouts, also if the store is silent. Then one
+call at a time asks it, of these and of Lance's (retrieval/concurrency/silence.py).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,11 +49,11 @@ class Bucket:
         except ImportError as error:
             raise SettingInvalid(f"--data {root.url} needs boto3: pip install 'winnow-search[bucket]'") from error
         self.root = root
-        self.silence = Silence(slow_seconds=root.answer_seconds / 4)  # told by calls of Lance, which wait longest
+        self.silence = Silence(slow_seconds=root.answer_seconds / 4)  # told by calls of Lance as well
         self._refusal: type[Exception] = ClientError
         self._errors: tuple[type[Exception], ...] = (BotoCoreError, ClientError, Boto3Error)
         access = root.access
-        with self._translate_errors("cannot be opened"):
+        try:
             self._client: Any = boto3.session.Session().client(
                 "s3",
                 endpoint_url=access.endpoint,
@@ -66,10 +68,12 @@ class Bucket:
                     s3={"addressing_style": "path" if access.endpoint else "auto"},
                 ),
             )
+        except self._errors as error:
+            raise self._unavailable("cannot be opened", error) from None
 
     def get(self, name: str) -> bytes | None:
         """Return the content of an object, or None if there is none."""
-        with self._translate_errors(f"{name} cannot be read"):
+        with self._asking(f"{name} cannot be read"):
             try:
                 content: bytes = self._client.get_object(Bucket=self.root.bucket, Key=self._key(name))["Body"].read()
             except self._refusal as error:
@@ -80,12 +84,12 @@ class Bucket:
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object. It is durable when this returns."""
-        with self._translate_errors(f"{name} cannot be written"):
+        with self._asking(f"{name} cannot be written"):
             self._client.put_object(Bucket=self.root.bucket, Key=self._key(name), Body=content)
 
     def put_new(self, name: str, content: bytes) -> bool:
         """Write an object unless there is one of this name; return whether it was written."""
-        with self._translate_errors(f"{name} cannot be written"):
+        with self._asking(f"{name} cannot be written"):
             try:
                 self._client.put_object(Bucket=self.root.bucket, Key=self._key(name), Body=content, IfNoneMatch="*")
             except self._refusal as error:
@@ -96,7 +100,7 @@ class Bucket:
 
     def upload(self, name: str, path: Path) -> None:
         """Write an object from a file of any size. Raises `WriteFailed` if that cannot be read."""
-        with write_errors(path), self._translate_errors(f"{name} cannot be written"):
+        with write_errors(path), self._asking(f"{name} cannot be written"):
             self._client.upload_file(str(path), self.root.bucket, self._key(name))
 
     def download(self, name: str, path: Path) -> bool:
@@ -104,7 +108,7 @@ class Bucket:
 
         Raises `WriteFailed`.
         """
-        with self._translate_errors(f"{name} cannot be read"):
+        with self._asking(f"{name} cannot be read"):
             try:
                 body = self._client.get_object(Bucket=self.root.bucket, Key=self._key(name))["Body"]
             except self._refusal as error:
@@ -118,7 +122,7 @@ class Bucket:
 
     def listed(self, folder: str) -> Iterator[Listed]:
         """Yield the objects whose names begin with `folder`/, in order of their names."""
-        with self._translate_errors(f"{folder} cannot be listed"):
+        with self._asking(f"{folder} cannot be listed"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.root.bucket, Prefix=self._key(f"{folder}/")
             )
@@ -136,7 +140,7 @@ class Bucket:
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove these objects, those that exist."""
-        with self._translate_errors("objects cannot be removed"):
+        with self._asking("objects cannot be removed"):
             for start in range(0, len(names), REMOVED_AT_ONCE):
                 some = [{"Key": self._key(name)} for name in names[start : start + REMOVED_AT_ONCE]]
                 failed = self._client.delete_objects(
@@ -149,12 +153,28 @@ class Bucket:
         return f"{self.root.prefix}/{name}"
 
     @contextmanager
-    def _translate_errors(self, what: str) -> Iterator[None]:
+    def _asking(self, what: str) -> Iterator[None]:
+        """Ask the store, unless it is silent and another call asks. Raises `StoreUnavailable`."""
+        if (refusal := self.silence.refusal(seconds=self.root.answer_seconds)) is not None:
+            raise StoreUnavailable(f"{self.root.url}: {refusal}")
+        began, is_answered = time.monotonic(), True
         try:
             yield
         except self._errors as error:
-            said = said_by(str(error), self.root.access.secrets)
-            raise StoreUnavailable(f"{self.root.url}: {what} ({said}){hint_for(said)}") from None
+            is_answered = isinstance(error, self._refusal)
+            if not is_answered:
+                self.silence.unanswered(self._said(error), seconds=time.monotonic() - began)
+            raise self._unavailable(what, error) from None
+        finally:
+            if is_answered:
+                self.silence.answered()
+
+    def _unavailable(self, what: str, error: Exception) -> StoreUnavailable:
+        said = self._said(error)
+        return StoreUnavailable(f"{self.root.url}: {what} ({said}){hint_for(said)}")
+
+    def _said(self, error: Exception) -> str:
+        return said_by(str(error), self.root.access.secrets)
 
 
 def _code_of(error: Any) -> str:
