@@ -36,6 +36,10 @@ class Silence:
                 self._ask_at = now + seconds  # until then this call is the only one
             return None
 
+    @property
+    def is_silent(self) -> bool:
+        return self._ask_at is not None
+
     def answered(self) -> None:
         """The server answered, whatever it said."""
         with self._lock:

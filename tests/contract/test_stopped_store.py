@@ -163,6 +163,24 @@ def test_what_such_a_call_is_told_is_told_to_all(s3: S3) -> None:
     assert bucket.get("there") is None
 
 
+def test_a_silent_store_is_asked_for_next_to_nothing(s3: S3, tmp_path: Path) -> None:
+    """What it is sent while it is stopped it does later, in vain and in front of what is then waited for."""
+    bucket, now, called = bucket_at(s3.access), [0.0], list[str]()
+    bucket.silence = Silence(slow_seconds=0.0, clock=lambda: now[0])
+    bucket.silence.unanswered("no reply", seconds=1.0)
+    now[0] += ASK_SECONDS
+    place = BucketPlace(bucket, "asked", collection="asked", local=tmp_path)
+    os.kill(s3.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailable, match="the bucket cannot be reached"):
+            place.read(lambda: called.append("while it was stopped"))
+    finally:
+        os.kill(s3.pid, signal.SIGCONT)
+    now[0] += ASK_SECONDS
+    place.read(lambda: called.append("then"))
+    assert called == ["then"]
+
+
 @pytest.mark.parametrize("name", AFTER)
 def test_a_write_whose_store_falls_silent_fails_within_its_deadline(s3: S3, tmp_path: Path, name: str) -> None:
     """At its first request that changes something, and at its last, which publishes: that one may have arrived."""

@@ -1,14 +1,15 @@
 """Objects of our own in a bucket: small files, conditional puts, listings and removals, which Lance does not offer.
 
 The only module that names boto3. Every call ends after its timeouts, also if the store is silent. Then one
-call at a time asks it, of these and of Lance's (retrieval/concurrency/silence.py).
+call at a time asks it, of these and of Lance's (retrieval/concurrency/silence.py), and for next to nothing: what it was
+asked for while it was silent it does once it goes on, although nobody waits for that any more.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -70,6 +71,14 @@ class Bucket:
             )
         except self._errors as error:
             raise self._unavailable("cannot be opened", error) from None
+
+    def require_answering(self) -> None:
+        """Raise `StoreUnavailable` while the store is silent. One call at a time asks it first."""
+        if (refusal := self.silence.refusal(seconds=self.root.answer_seconds)) is not None:
+            raise StoreUnavailable(f"{self.root.url}: {refusal}")
+        if self.silence.is_silent:
+            with self._heard("the bucket cannot be reached"), suppress(self._refusal):
+                self._client.head_bucket(Bucket=self.root.bucket)
 
     def get(self, name: str) -> bytes | None:
         """Return the content of an object, or None if there is none."""
@@ -154,9 +163,14 @@ class Bucket:
 
     @contextmanager
     def _asking(self, what: str) -> Iterator[None]:
-        """Ask the store, unless it is silent and another call asks. Raises `StoreUnavailable`."""
-        if (refusal := self.silence.refusal(seconds=self.root.answer_seconds)) is not None:
-            raise StoreUnavailable(f"{self.root.url}: {refusal}")
+        """Raises `StoreUnavailable` if `what` cannot be done because the store does not answer or refuses."""
+        self.require_answering()
+        with self._heard(what):
+            yield
+
+    @contextmanager
+    def _heard(self, what: str) -> Iterator[None]:
+        """Note whether the store answers, and translate its errors."""
         began, is_answered = time.monotonic(), True
         try:
             yield

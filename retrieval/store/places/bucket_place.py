@@ -187,9 +187,8 @@ class BucketPlace:
         until, silence = time.monotonic() + seconds, self._bucket.silence
         while True:
             tries -= 1
+            self._bucket.require_answering()
             began = time.monotonic()
-            if (refusal := silence.refusal(seconds=self._seconds)) is not None:
-                raise StoreUnavailable(f"{self._bucket.root.url}: {refusal}")
             try:
                 with panics():
                     result = CLOCK.run(call, seconds=max(0.0, until - began))
