@@ -78,6 +78,7 @@ CAMPAIGNS: Final = (
     _campaign("tenants-same-answers", 10, "tests.tenants.same_answers", "--pairs", "950"),
     _campaign("tenants-hostile-values", 15, "tests.tenants.hostile_values", "--values", "1000", "--seed", "1"),
     _campaign("tenants-timing", 20, "tests.tenants.timing", "--pairs", "1000", "--seed", "1"),
+    _campaign("soak", 20, "tests.soak", "--minutes", "10"),
     _campaign("security-starve", 20, "tests.security.starve", "--seconds", "30"),
     _campaign("security-rank-injection", 20, "tests.security.rank_injection"),
     _campaign("clients-javascript", 20, "tests.clients.run_javascript", "--install"),

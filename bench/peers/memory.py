@@ -27,7 +27,7 @@ WORDS: Final = 6  # in a query
 TOP_K: Final = 10
 RERANKED: Final = 30  # candidates
 RECALLED: Final = 100
-LOOKS: Final = 10  # measurements while it runs
+LOOKS: Final = 5  # measurements while it runs
 WARM_UP: Final = 7_000, 100  # recalls and reranks
 WARM_UP_SHARE_MAX: Final = 0.5
 PAUSE_SECONDS: Final = 12.0  # for what a request leaves to the background; freed memory goes back every ten seconds
@@ -108,12 +108,17 @@ def show(when: str, server: Winnow) -> int:
     """Print the memory of the server, and return its resident set in bytes."""
     time.sleep(PAUSE_SECONDS)
     resident = resident_bytes(server.process.pid)
+    known = ", ".join(f"{name} {value / MEGABYTE:,.0f}" for name, value in figures_of(server).items())
+    print(f"{when}: {resident / MEGABYTE:,.0f} MB ({known})", flush=True)
+    return resident
+
+
+def figures_of(server: Winnow) -> dict[str, float]:
+    """Return the service's own figures, in bytes: of caches, indexes, models and the allocator."""
     parts: dict[str, float] = {}
     for name, value in _SAMPLE.findall(server.client.get("/metrics").text):
         parts[name] = parts.get(name, 0.0) + float(value)
-    known = ", ".join(f"{name} {value / MEGABYTE:,.0f}" for name, value in parts.items())
-    print(f"{when}: {resident / MEGABYTE:,.0f} MB ({known})", flush=True)
-    return resident
+    return parts
 
 
 def resident_bytes(process: int) -> int:

@@ -90,9 +90,11 @@ class Chroma:
 
 
 @contextlib.contextmanager
-def winnow_server(material: Material) -> Iterator[Winnow]:
+def winnow_server(material: Material, *options: str) -> Iterator[Winnow]:
+    """Start it with these options of the command line."""
     port = _free_port()
-    command = [sys.executable, "-m", "winnow.api.cli", "serve", "--data", str(material.data), "--port", str(port)]
+    place = ["--data", str(material.data), "--port", str(port)]
+    command = [sys.executable, "-m", "winnow.api.cli", "serve", *place, *options]
     with _running(command, f"http://127.0.0.1:{port}", "/readyz") as (process, client):
         yield Winnow(process=process, folder=material.data, client=client, material=material)
 

@@ -12,6 +12,7 @@ import functools
 import math
 import secrets
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -36,7 +37,8 @@ class RowCache:
     def __init__(self, *, bytes_max: int) -> None:
         self._made_max = min(bytes_max // _MADE_SHARE, _MADE_BYTES_MAX)
         self._rows: Final = BoundedCache(bytes_max=bytes_max - self._made_max, seconds_max=math.inf)
-        self._made: dict[bytes, tuple[object, int]] = {}  # with its bytes; the oldest first
+        # With its bytes; the oldest first. Taking the first of a plain dict looks at all that were taken before it.
+        self._made: OrderedDict[bytes, tuple[object, int]] = OrderedDict()
         self._made_bytes = 0
         self._making = threading.Lock()
         self._secret: Final = secrets.token_bytes(KEY_BYTES)
@@ -84,7 +86,7 @@ class RowCache:
                 self._made[key] = entry
                 self._made_bytes += entry[1]
             while self._made_bytes > self._made_max:
-                self._made_bytes -= self._made.pop(next(iter(self._made)))[1]
+                self._made_bytes -= self._made.popitem(last=False)[1][1]
         return entry
 
     def put(self, keys: Sequence[bytes], rows: Sequence[Row]) -> None:
