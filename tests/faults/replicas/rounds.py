@@ -14,7 +14,7 @@ import httpx2
 
 from tests.faults.replicas.load import BOUND_SECONDS, Load
 from tests.faults.replicas.proxies import balanced
-from tests.faults.replicas.services import HEADERS, Replica
+from tests.faults.replicas.services import HEADERS, STOP_SECONDS_MAX, Replica
 from winnow.api.usage_meter import FLUSH_SECONDS
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.quotas import SqlUsageBook
@@ -73,11 +73,14 @@ def stopped(folder: Path, services: Sequence[Replica], url: str, *, proxy: str) 
     with balanced(folder, services, proxy=proxy) as address:
         load = Load(address)
         with load.running():
+            until = time.monotonic() + STOP_SECONDS_MAX
+            while not load.answered["search"] and time.monotonic() < until:
+                time.sleep(0.05)
             time.sleep(COUNTED_SECONDS)
         codes = [service.end(signal.SIGTERM) for service in services]
     used = searches(url) - before
     print(f"SIGTERM of all: exit codes {codes}, {load.answered['search']} searches answered, {used} in the usage")
-    if set(codes) != {0} or used != load.answered["search"]:
+    if set(codes) != {0} or not used or used != load.answered["search"]:
         yield "a service did not stop in order, or searches are missing in the usage"
 
 
