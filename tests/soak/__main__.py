@@ -30,7 +30,7 @@ from winnow.retrieval.limits import SEARCHES_REMEMBERED_BYTES_MAX
 GROWTH_MAX: Final = 0.05
 WARM_UP: Final = 1 / 3  # of the time
 LOOKS: Final = 5  # after the warm-up
-PAUSE_SECONDS: Final = 12.0  # before a look; the service gives freed memory back every ten seconds
+PAUSE_SECONDS: Final = 22.0  # before a look; every ten seconds the service looks whether freed memory can go back
 WORDS: Final = 6  # in a query
 SMALL_MB: Final = {"judgements": 1, "queries": 1, "texts": 2}
 OPTIONS: Final = ("--judgement-cache-mb", "1", "--query-cache-mb", "1", "--text-cache-mb", "2", "--fold-chunks", "20")

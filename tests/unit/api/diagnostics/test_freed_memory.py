@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from winnow.api.diagnostics.freed_memory import GROWTH_BYTES, FreedMemory
+from winnow.api.diagnostics.freed_memory import GROWTH_BYTES, GROWTH_BYTES_IDLE, IDLE_CPU_SECONDS, FreedMemory
 
 MEGABYTE = 1_000_000
 
@@ -16,13 +16,19 @@ class Process:
 
     def __init__(self, resident: int, freed: int = 0) -> None:
         self.resident, self.freed, self.times = resident, freed, 0
+        self.cpu_seconds = 0.0
+        self.cpu_seconds_a_look = 1.0
 
     def give_back(self) -> None:
         self.times += 1
         self.resident, self.freed = self.resident - self.freed, 0
 
     def memory(self) -> FreedMemory:
-        return FreedMemory(resident=lambda: self.resident, give_back=self.give_back)
+        return FreedMemory(resident=lambda: self.resident, give_back=self.give_back, cpu_seconds=self.work)
+
+    def work(self) -> float:
+        self.cpu_seconds += self.cpu_seconds_a_look
+        return self.cpu_seconds
 
 
 def test_it_is_given_back_after_growth_and_not_otherwise() -> None:
@@ -34,6 +40,20 @@ def test_it_is_given_back_after_growth_and_not_otherwise() -> None:
         memory.look()
         seen.append((process.times, process.resident // MEGABYTE))
     assert seen == [(1, 560), (1, 575), (2, 574), (2, 574)]
+
+
+def test_an_idle_process_gives_little_back_too() -> None:
+    """Nobody waits for it then; what cannot be given back is not tried again and again."""
+    process = Process(600 * MEGABYTE)
+    memory = process.memory()
+    memory.look()
+    process.resident, process.freed = 600 * MEGABYTE + GROWTH_BYTES_IDLE, MEGABYTE
+    memory.look()
+    assert process.times == 1
+    process.cpu_seconds_a_look = IDLE_CPU_SECONDS
+    for _ in range(3):
+        memory.look()
+    assert (process.times, process.freed) == (2, 0)
 
 
 def test_growth_counts_from_the_least() -> None:
