@@ -14,7 +14,7 @@ from winnow.retrieval.model.number_type import NumberType
 
 _onednn: Final[Any] = torch.ops.mkldnn
 _whole_numbers: Final[Any] = torch.ops.onednn
-WINDOW_ROWS_MAX: Final = 1_024
+WINDOW_ROWS_MAX: Final = 512  # rows; more are not faster, and each size takes memory
 _FINE_ROWS: Final = 256
 _STEP: Final = 64  # rows
 _STEPS: Final = 127  # of eight bits, to either side of zero

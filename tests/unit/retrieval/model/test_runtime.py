@@ -165,7 +165,7 @@ def test_products_have_few_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (sequences_of([5] * (count % 40 + 1) + [count]), sequences_of([count])[0]) for count in range(1, 1_200, 37)
     ]
     found = [asyncio.run(runtime.last_states(*each)) for each in asked]
-    assert sizes <= {1 << bits for bits in range(9)} | set(range(256, 1_025, 64))
+    assert sizes <= {1 << bits for bits in range(9)} | set(range(256, WINDOW_ROWS_MAX + 1, 64))
     monkeypatch.setattr(decoder, "in_windows", lambda compute, *operands: compute(*operands))
     whole = [asyncio.run(runtime.last_states(*each)) for each in asked]
     assert len(sizes) > 50
