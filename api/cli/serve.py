@@ -175,7 +175,14 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: 
         terminal.warn(export.problem)
     with exporting(export) as provider:
         announce = _Announcement(terminal, _url(bound), settings)
-        app = create_app(parts, announce=announce, spawned=spawned, tracer_provider=provider, page_ahead=True)
+        app = create_app(
+            parts,
+            announce=announce,
+            spawned=spawned,
+            tracer_provider=provider,
+            page_ahead=True,
+            late_routes=True,
+        )
         server = Server(
             app,
             log_config=log_config(settings),

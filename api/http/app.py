@@ -35,28 +35,7 @@ from winnow.api.http.problem_response import ProblemResponse, dialect_of
 from winnow.api.http.problems import LIMIT_HEADER, REQUEST_ID_HEADER, Problem, problem_of, problem_of_fields
 from winnow.api.http.request_body import Intake
 from winnow.api.http.request_limits import Gate
-from winnow.api.http.routes.access import router as access
-from winnow.api.http.routes.collections import router as corpus
-from winnow.api.http.routes.compat.collections import router as searches
-from winnow.api.http.routes.compat.dify import router as dify
-from winnow.api.http.routes.compat.embeddings import router as embeddings
-from winnow.api.http.routes.compat.files import router as files
-from winnow.api.http.routes.compat.models import router as models
-from winnow.api.http.routes.compat.rerank import router as rerank
-from winnow.api.http.routes.compat.score import router as score
-from winnow.api.http.routes.compat.vector_stores import router as vector_stores
-from winnow.api.http.routes.generations import router as generations
-from winnow.api.http.routes.health import router as health
-from winnow.api.http.routes.instructions import router as instructions
-from winnow.api.http.routes.judgments import router as judgments
-from winnow.api.http.routes.mcp import router as mcp
-from winnow.api.http.routes.quotas import limits_router as limits
-from winnow.api.http.routes.quotas import usage_router as usage
-from winnow.api.http.routes.search import router as answers
-from winnow.api.http.routes.shadows import router as shadows
-from winnow.api.http.routes.stability import router as stability
-from winnow.api.http.routes.stability_alerts import router as stability_alerts
-from winnow.api.http.routes.webhooks import router as webhooks
+from winnow.api.http.routes.late import LateRoutes, add_routes
 from winnow.api.mcp.mounted import MountedMcp
 from winnow.api.mcp.mounted import is_installed as mcp_is_installed
 from winnow.api.model_loading import secret_problem
@@ -66,30 +45,6 @@ from winnow.retrieval.tracing import TracerProvider, request_id
 
 log = logging.getLogger(__name__)
 
-ROUTERS: Final = (
-    answers,
-    rerank,
-    score,
-    embeddings,
-    models,
-    searches,
-    vector_stores,
-    files,
-    dify,
-    mcp,
-    judgments,
-    corpus,
-    shadows,
-    instructions,
-    generations,
-    stability,
-    stability_alerts,
-    webhooks,
-    usage,
-    access,
-    limits,
-    health,
-)
 FAILED: Final = 500  # the first status that is the service's own fault
 NO_TELEMETRY: Final[Any] = {  # FastAPI's own spans would double ours and hold queries of URLs; older versions ignore it
     "tracing": False, "metrics": False, "logs": False, "auto_configure": False
@@ -114,12 +69,13 @@ def create_app(
     spawned: Spawned | None = None,
     tracer_provider: TracerProvider | None = None,
     page_ahead: bool = False,
+    late_routes: bool = False,
 ) -> FastAPI:
     """Create the service. The models are probed when it starts; `announce` is called afterwards.
 
     With `spawned` servers the service listens at once. When they answer, models are probed, and `announce` is called
     again. Spans go to the `tracer_provider`, or else to the process's. `page_ahead` has the page rendered before its
-    first visit.
+    first visit. With `late_routes` most routes are made only after the announcement (api/http/routes/late.py).
     """
     app = FastAPI(
         title="winnow",
@@ -139,8 +95,9 @@ def create_app(
     app.state.telemetry = Telemetry.over(parts)
     app.state.gate = Gate()
     app.state.intake = Intake()
-    for router in ROUTERS:  # `include_router` would build each route a second time, at the first request
-        app.router.routes.extend(router.routes)
+    app.state.late_routes = LateRoutes(app) if late_routes else None
+    if not late_routes:
+        add_routes(app)
     app.state.mcp = MountedMcp() if mcp_is_installed() else None
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_route("/openapi-tools.json", _tools, include_in_schema=False)
@@ -206,6 +163,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 spawned.running(served) if spawned else contextlib.nullcontext(),
                 FreedMemory().running(),
                 app.state.page.running(),
+                app.state.late_routes.running() if app.state.late_routes else contextlib.nullcontext(),
                 app.state.mcp.running() if app.state.mcp else contextlib.nullcontext(),
             ):
                 yield

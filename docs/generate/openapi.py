@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from winnow.api.http.app import ROUTERS
 from winnow.api.http.description.openapi import describe
+from winnow.api.http.routes.routers import ROUTERS
 
 
 def described() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tests.answers import CheckingClient, routes_of
 from tests.openapi.description import check_described
-from winnow.api.http.app import ROUTERS
+from winnow.api.http.routes.routers import ROUTERS
 from winnow.api.http.routes.search import JsonResponse
 from winnow.api.schemas.response import JsonObject
 

@@ -1,0 +1,1 @@
+"""How long does winnow take to start?"""
