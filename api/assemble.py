@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from winnow.api.accounting import Accounting
+from winnow.api.assemble_search import Searching, Storage, assemble_search, wire_search
 from winnow.api.collections.catalog import Catalog
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.folding import Folding
@@ -18,12 +16,11 @@ from winnow.api.collections.ingest import DELTA_CHUNKS_MAX, Ingest
 from winnow.api.collections.open_collections import OpenCollections
 from winnow.api.collections.storage_room import StorageRoom
 from winnow.api.collections.uploads import Uploads
-from winnow.api.model_loading import LoadedEmbedder, LoadedReranker, load_embedding, load_reranker, load_rewriter
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker, load_rewriter
 from winnow.api.search.caches import NO_CACHES, Caches
 from winnow.api.search.conversing import Conversations
 from winnow.api.search.feedback import Feedback, RecentSearches
-from winnow.api.search.first_stage import FirstStage
-from winnow.api.search.rerankers import Rerankers, settings_by_name
+from winnow.api.search.rerankers import Rerankers
 from winnow.api.search.shadowing import Shadowing
 from winnow.api.search.trial import Trials
 from winnow.api.search.two_stage import Search
@@ -37,19 +34,14 @@ from winnow.api.stability.webhooks import Deliveries
 from winnow.api.tenancy.access import Access
 from winnow.api.tenancy.quotas import Quotas
 from winnow.api.usage_meter import UsageMeter
-from winnow.rerank.reranker import RecallOrder
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval.catalog.sql.quotas import SqlUsageBook
 from winnow.retrieval.catalog.sql.reservations import SqlReservations
-from winnow.retrieval.chat.rewriting import ChatRewriter
 from winnow.retrieval.index.gpu_index import IndexDevice
 from winnow.retrieval.index.planner import IndexWish
-from winnow.retrieval.records import RecallMode
 from winnow.retrieval.vllm.pool import VllmPool
 from winnow.retrieval.webhook.allowed import AllowedHosts
 from winnow.retrieval.webhook.client import WebhookClient
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,58 +77,9 @@ class Services:
     pools: tuple[VllmPool, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
-    """What exists before any model is loaded."""
-
-    disk: DataFolder
-    quotas: Quotas
-
-    @classmethod
-    def of(cls, settings: Settings) -> Storage:
-        """Open the data folder. Raises what `DataFolder.open` raises."""
-        disk = DataFolder.of(settings)
-        return cls(
-            disk=disk,
-            quotas=Quotas(disk.catalog.limits, settings.limits, catalog_version=disk.catalog.database.version),
-        )
-
-
-@contextlib.asynccontextmanager
-async def closing_pools(*pools: VllmPool | ChatRewriter | None) -> AsyncIterator[None]:
-    """Close these pools after the block, in the event loop that they used."""
-    try:
-        yield
-    finally:
-        for pool in pools:
-            if pool is not None:
-                await pool.close()
-
-
-async def closing(answering: Awaitable[Answer], *pools: VllmPool | None) -> Answer:
-    """Return or raise what `answering` does, and close the pools: for a command, which asks once."""
-    async with closing_pools(*pools):
-        return await answering
-
-
 def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CACHES) -> Services:
     """Build the services. Without `judged` no reranker is loaded, and answers are in recall's order."""
-    wanted = settings_by_name(settings).values() if judged else ()  # check names first: models take seconds
-    device = index_device(settings)
-    if not judged:
-        embedding = load_embedding(settings)
-        unjudged = LoadedReranker(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
-        return wire(settings, embedding, unjudged, device=device)
-    with ThreadPoolExecutor(max_workers=1) as other:  # reading, hashing and preparing weights keep no lock of Python
-        loading = other.submit(load_embedding, settings)
-        try:
-            storage = Storage.of(settings)
-            judging, *also = [
-                load_reranker(each, cache=caches.judgements, weight_of=storage.quotas.weight_of) for each in wanted
-            ]
-        finally:
-            embedding = loading.result()  # of two errors, this is the first
-    return wire(settings, embedding, judging, also=also, caches=caches, device=device, storage=storage)
+    return _services(settings, assemble_search(settings, judged=judged, caches=caches))
 
 
 def wire(
@@ -155,47 +98,39 @@ def wire(
 
     Raises what `Rerankers` raises, and without `storage` what `Storage.of` raises.
     """
-    rerankers = Rerankers(default=judging.reranker, also=tuple(each.reranker for each in also))
-    pools = (embedding.pool, judging.pool, *(each.pool for each in also))
-    storage = storage or Storage.of(settings)
-    disk = storage.disk
-    candidates = settings.candidates_on(judging.device)
-    collections = OpenCollections(
-        disk=disk, embedder=embedding.embedder, queries=caches.queries, rows=caches.rows, device=device
-    )
-    first_stage = _first_stage(settings, collections, candidates)
-    wish, catalog = index_wish(settings, device), disk.catalog
+    searching = wire_search(settings, embedding, judging, also=also, caches=caches, device=device, storage=storage)
+    return _services(settings, searching)
+
+
+def _services(settings: Settings, searching: Searching) -> Services:
+    storage, embedding, judging = searching.storage, searching.embedding, searching.judging
+    disk, collections, rerankers = storage.disk, searching.collections, searching.rerankers
+    wish, catalog = index_wish(settings, searching.device), disk.catalog
     room = StorageRoom(disk, storage.quotas, SqlReservations(catalog.database))
     ingest = _ingest(settings, embedding, collections, room, wish)
-    search = Search(
-        first_stage=first_stage,
-        rerankers=rerankers,
-        depth_default=Depth(settings.depth),
-        calibrations=catalog.calibrations,
-    )
     usage = UsageMeter(SqlUsageBook(catalog.database))
     accounting = Accounting(meter=usage, quotas=storage.quotas)
     shadowing = Shadowing(book=catalog.shadows.book, instructions=catalog.instructions, rerankers=rerankers)
-    models = _models(settings, embedding, (judging, *also), candidates)
-    replays = _replays(settings, search, collections, rerankers, models)
+    models = _models(settings, embedding, (judging, *searching.also), searching.candidates)
+    replays = _replays(settings, searching.search, collections, rerankers, models)
     return Services(
         settings=settings,
         access=Access(catalog.keys, deployment_key=settings.api_key, catalog_version=catalog.database.version),
         disk=disk,
         embedding=embedding,
         judging=judging,
-        also=tuple(also),
+        also=searching.also,
         rerankers=rerankers,
         collections=collections,
-        search=search,
+        search=searching.search,
         conversations=Conversations(load_rewriter(settings)),
         feedback=Feedback(searches=RecentSearches(), book=catalog.judgments, catalog=catalog.collections),
-        trials=Trials(first_stage=first_stage, rerankers=rerankers),
+        trials=Trials(first_stage=searching.first_stage, rerankers=rerankers),
         ingest=ingest,
         uploads=Uploads(disk=disk, collections=collections, ingest=ingest, room=room),
         folding=_folding(settings, collections, wish),
-        candidates=candidates,
-        caches=caches,
+        candidates=searching.candidates,
+        caches=searching.caches,
         quotas=storage.quotas,
         usage=usage,
         accounting=accounting,
@@ -205,7 +140,7 @@ def wire(
         sampling=Sampling(catalog.samples, models),
         stability=Reports(catalog.stability, catalog.samples),
         deliveries=_deliveries(settings, catalog),
-        pools=tuple(pool for pool in pools if pool is not None),
+        pools=searching.pools,
     )
 
 
@@ -216,18 +151,6 @@ def _folding(settings: Settings, collections: OpenCollections, wish: IndexWish) 
         seconds_max=settings.fold_seconds,
         kept=settings.generations_kept,
         wish=wish,
-    )
-
-
-def _first_stage(settings: Settings, collections: OpenCollections, candidates: int) -> FirstStage:
-    catalog = collections.disk.catalog
-    return FirstStage(
-        catalog=catalog.collections,
-        instructions=catalog.instructions,
-        collections=collections,
-        candidates_default=candidates,
-        recall_default=RecallMode(settings.recall),
-        catalog_version=catalog.database.version,
     )
 
 

@@ -28,7 +28,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from winnow.api.assemble import Services, closing_pools, wire
+from winnow.api.assemble import Services, wire
+from winnow.api.assemble_search import closing_pools
 from winnow.api.model_loading import load_embedding, load_reranker
 from winnow.api.search.records import Question
 from winnow.api.settings import Settings

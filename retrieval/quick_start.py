@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Final
 
-from winnow.retrieval.torch_start import defer_part_of_torch
+from winnow.retrieval.torch_start import defer_part_of_torch, name_files_of_torch
 
 _UNUSED: Final = "pandas"
 
@@ -27,6 +27,7 @@ def quick_start() -> Iterator[None]:
     gc.disable()
     try:
         defer_part_of_torch()
+        name_files_of_torch()
         _leave_pandas_out()
         yield
     finally:

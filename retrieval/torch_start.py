@@ -1,4 +1,5 @@
-"""A quicker first import of torch: its library is mapped beside other imports, and a part of it is imported on demand.
+"""A quicker first import of torch: its library is mapped beside other imports, a part of it is imported on demand, and
+`inspect` need not look for its files.
 
 Rule 1: nothing is imported here; whether and when torch is imported is for others to decide.
 Rule 2: without this, or if a version of torch has no such module or file, everything works as well, later.
@@ -6,6 +7,7 @@ Rule 2: without this, or if a version of torch has no such module or file, every
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from typing import Any, Final
 
 DEFERRED: Final = "torch._meta_registrations"  # shapes without values: a quarter of torch's import, and 18 MB
 NEEDS_IT: Final = frozenset({"torch._dynamo", "transformers"})  # compiles, or builds models without values
+REGISTERING: Final = ("torch.utils._debug_mode._mode", "torch._native.registry")  # operators, while torch is imported
 _LIBRARY: Final = Path("lib", "libtorch_cpu.so")
 _lock: Final = RLock()
 
@@ -44,6 +47,20 @@ def defer_part_of_torch() -> None:
     """Import `DEFERRED` when one of its names is read, or with the first of `NEEDS_IT`."""
     if "torch" not in sys.modules and not any(isinstance(each, _Finder) for each in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+
+
+def name_files_of_torch() -> None:
+    """Tell `inspect` which modules these files are.
+
+    torch asks where an operator is registered, and `inspect` would resolve the paths of all modules that are loaded to
+    find out: a tenth of a second.
+    """
+    found = None if "torch" in sys.modules else find_spec("torch")
+    if found is None or found.origin is None:
+        return
+    for name in REGISTERING:
+        file = Path(found.origin).parent.joinpath(*name.split(".")[1:]).with_suffix(".py")
+        inspect.modulesbyfile.setdefault(str(file), name)
 
 
 class _Deferred(ModuleType):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from winnow.api.assemble import Services, assemble, assemble_indexing, closing_pools
+from winnow.api.assemble import Services, assemble, assemble_indexing
+from winnow.api.assemble_search import closing_pools
 from winnow.api.cli.progress import IndexProgress
 from winnow.api.cli.terminal import Terminal
 from winnow.api.formatting import amount, duration, number, plain

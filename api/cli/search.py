@@ -38,7 +38,7 @@ from winnow.retrieval.tenancy import DEFAULT_TENANT
 from winnow.retrieval.torch_start import map_torch
 
 if TYPE_CHECKING:
-    from winnow.api.assemble import Services
+    from winnow.api.assemble_search import Searching
     from winnow.api.library.instructions import NamedInstruction
     from winnow.api.schemas.compat.rerank import RerankResponse
     from winnow.api.schemas.search_response import SearchResponse
@@ -197,7 +197,7 @@ def _search_folder(
     """Answer from the data folder."""
     import asyncio
 
-    from winnow.api.assemble import closing
+    from winnow.api.assemble_search import closing
     from winnow.api.cli.instructions.variables import wanted_instruction
     from winnow.api.fields import deadline_of, parsed
     from winnow.api.schemas.search_request import SearchBody
@@ -220,7 +220,7 @@ def _rerank_here(settings: Settings, fields: Mapping[str, object], reranker: str
     """Answer with a model that is loaded here."""
     import asyncio
 
-    from winnow.api.assemble import closing
+    from winnow.api.assemble_search import closing
     from winnow.api.fields import deadline_of, parsed
     from winnow.api.model_loading import load_reranker
     from winnow.api.schemas.compat.judged_by import cut_query
@@ -248,9 +248,9 @@ def _rerank_here(settings: Settings, fields: Mapping[str, object], reranker: str
     return rerank_response(ranking, shown=shown, diversified=diversified, cut_query=warning)
 
 
-def _assemble(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Services:
+def _assemble(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Searching:
     """Load the collection's reranker; if it is not configured, warn and keep the order of recall."""
-    from winnow.api.assemble import assemble
+    from winnow.api.assemble_search import assemble_search
     from winnow.api.search.rerankers import settings_for
 
     if judged:
@@ -259,7 +259,7 @@ def _assemble(terminal: Terminal, settings: Settings, chosen: str | None, *, jud
         except RerankUnavailable as error:
             terminal.warn(error.message)
             judged = False
-    return assemble(settings, judged=judged)
+    return assemble_search(settings, judged=judged)
 
 
 def _rerank_field(*, no_rerank: bool, always_rerank: bool) -> bool | str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from winnow.api.library.built_in import built_in_instructions
 from winnow.api.library.instructions import Instructions
 from winnow.api.library.shadows import Shadows
+from winnow.retrieval.catalog.instructions import InstructionVersion
 from winnow.retrieval.catalog.quotas import LimitBook
 from winnow.retrieval.catalog.sql.alerts.outbox import SqlOutbox
 from winnow.retrieval.catalog.sql.alerts.thresholds import SqlThresholds
@@ -58,7 +59,7 @@ class Catalog:
     @classmethod
     def of(cls, database: SqlDatabase, *, place: str, host: str | None = None) -> Self:
         """`place` names the data folder in messages, and `host` this one among those that share the catalog."""
-        instructions = Instructions(SqlInstructions(database), built_in=built_in_instructions())
+        instructions = Instructions(SqlInstructions(database), built_in=_read_built_in)
         return cls(
             database=database,
             collections=SqlCollections(database, place=place),
@@ -89,3 +90,9 @@ class Catalog:
             return self.tenants.tenant(name).name
         except TenantNotFound:
             raise TenantNotFound(f"{name}; create it with `winnow tenants create {name}`") from None
+
+
+def _read_built_in() -> Sequence[InstructionVersion]:
+    from winnow.api.library.built_in import built_in_instructions  # its schemas take a start 50 ms
+
+    return built_in_instructions()

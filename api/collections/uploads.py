@@ -24,7 +24,6 @@ from winnow.api.collections.ingest import COMMIT_DOCUMENTS, Ingest, Upserted
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.api.collections.storage_room import StorageRoom
 from winnow.indexer.corpus import Entry, Record, Reject, check_entries
-from winnow.indexer.readers.folder import FileCorpus
 from winnow.indexer.readers.formats import Readability, format_of_name
 from winnow.retrieval.catalog.uploads import (
     AttachedFile,
@@ -297,6 +296,8 @@ def _batch(entries: Iterator[Entry]) -> list[Entry]:
 
 def _entries(path: Path, attached: AttachedFile) -> Generator[Entry, None, None]:
     """Yield what a file holds, as documents of this file with its attributes."""
+    from winnow.indexer.readers.folder import FileCorpus  # its readers take a start 80 ms
+
     yield from check_entries(_of_file(FileCorpus(path=path).entries(), attached))
 
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from winnow import __version__
-from winnow.api.assemble import closing_pools
+from winnow.api.assemble_search import closing_pools
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.disk_use import FolderUse, measure_folder
 from winnow.api.collections.index_device import index_device

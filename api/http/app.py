@@ -18,7 +18,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from winnow import __version__
-from winnow.api.assemble import Services, closing_pools
+from winnow.api.assemble import Services
+from winnow.api.assemble_search import closing_pools
 from winnow.api.collections.cleaning_up import CleaningUp
 from winnow.api.diagnostics.freed_memory import FreedMemory
 from winnow.api.diagnostics.readiness import Readiness, Spawned

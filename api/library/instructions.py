@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION, check_instruction
@@ -142,13 +143,17 @@ class Instructions:
         self,
         library: InstructionLibrary,
         *,
-        built_in: Sequence[InstructionVersion] = (),
+        built_in: Callable[[], Sequence[InstructionVersion]] = tuple,
         today: Callable[[], date] = utc_today,
     ) -> None:
-        """`today` is the clock of the variable `{today}`."""
+        """`built_in` is called when the first is wanted. `today` is the clock of the variable `{today}`."""
         self._library = library
         self._today = today
-        self.built_in = tuple(built_in)
+        self._read_built_in = built_in
+
+    @cached_property
+    def built_in(self) -> tuple[InstructionVersion, ...]:
+        return tuple(self._read_built_in())
 
     def applied(
         self,

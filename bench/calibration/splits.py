@@ -26,7 +26,8 @@ from statistics import fmean
 
 import orjson
 
-from winnow.api.assemble import assemble, closing_pools
+from winnow.api.assemble import assemble
+from winnow.api.assemble_search import closing_pools
 from winnow.api.cli.calibration.run import Plan, ask, judged_answer
 from winnow.api.cli.terminal import Terminal
 from winnow.api.settings import Settings

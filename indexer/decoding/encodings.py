@@ -18,8 +18,6 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from charset_normalizer import from_bytes
-
 from winnow.retrieval.errors import InvalidRequest
 
 UTF_8: Final = "utf-8"
@@ -174,6 +172,8 @@ def _is_binary(text: str) -> bool:
 
 def _detect(sample: bytes) -> Encoding | None:
     """Detect an encoding, but only if the result is likely to be right."""
+    from charset_normalizer import from_bytes  # not for a start: most files need no detection
+
     end = max(sample.rfind(b"\n"), sample.rfind(b" ")) if len(sample) == SAMPLE_BYTES else len(sample)
     sample = sample[: end if end > 0 else len(sample)]
     best = from_bytes(sample, cp_isolation=[*_SINGLE_BYTE, *_SEVERAL_BYTES]).best()

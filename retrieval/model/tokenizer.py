@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import orjson
 from tokenizers import Tokenizer
@@ -25,6 +28,8 @@ _QWEN_SPLIT: Final = (
 )
 _NEVER_IN_TEXT: Final = "\ue000\ue001\ue000"  # of a private use area
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # not valid in UTF-8, so it cannot be tokenised
+_building: Final = Lock()
+_built: Final[WeakValueDictionary[bytes, Tokenizer]] = WeakValueDictionary()  # by digest; none is changed once built
 
 
 class PlainTokenizer:
@@ -160,12 +165,20 @@ def _unknown_ids(definition: dict[str, Any]) -> frozenset[int]:
 
 
 def _build(definition: dict[str, Any], origin: str) -> Tokenizer:
-    """Build without appending, truncating or padding, which the caller decides."""
-    bare = definition | {"post_processor": None, "truncation": None, "padding": None}
-    try:
-        return Tokenizer.from_buffer(orjson.dumps(bare))  # a vocabulary takes the json module 60 ms
-    except Exception as error:  # the library raises bare Exception for a definition it cannot read
-        raise ModelUnusable(f"{origin}: cannot build the tokenizer: {error}") from error
+    """Build without appending, truncating or padding, which the caller decides.
+
+    Models with one vocabulary, as the bundled ones, share what is built: 50 ms and its memory.
+    """
+    written = orjson.dumps(definition | {"post_processor": None, "truncation": None, "padding": None})  # json: 60 ms
+    digest = sha256(written).digest()
+    with _building:
+        built = _built.get(digest)
+        if built is None:
+            try:
+                built = _built[digest] = Tokenizer.from_buffer(written)
+            except Exception as error:  # the library raises bare Exception for a definition it cannot read
+                raise ModelUnusable(f"{origin}: cannot build the tokenizer: {error}") from error
+        return built
 
 
 def _read_definition(folder: Path) -> dict[str, Any]:

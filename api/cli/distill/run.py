@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from winnow.api.assemble import Services, assemble, closing_pools
+from winnow.api.assemble import Services, assemble
+from winnow.api.assemble_search import closing_pools
 from winnow.api.cli.distill.questions import read_queries, title_queries
 from winnow.api.cli.progress import CountProgress
 from winnow.api.cli.terminal import Terminal

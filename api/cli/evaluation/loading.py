@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
-from winnow.api.assemble import Services, assemble, assemble_indexing, closing_pools
+from winnow.api.assemble import Services, assemble, assemble_indexing
+from winnow.api.assemble_search import closing_pools
 from winnow.api.cli.evaluation.asking import Loaded, NamedSetting, Searched
 from winnow.api.cli.evaluation.named_settings import Order, TypedSetting
 from winnow.api.cli.evaluation.plan import Plan

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from winnow.api.assemble import assemble_indexing, closing
+from winnow.api.assemble import assemble_indexing
+from winnow.api.assemble_search import closing
 from winnow.api.cli.indexing.engine import RayChoice, discard_output, run_on_ray
 from winnow.api.cli.options import open_tenant
 from winnow.api.cli.progress import IndexProgress

@@ -152,7 +152,8 @@ def try_instructions(
     terminal = Terminal(json=json)
     import asyncio
 
-    from winnow.api.assemble import assemble, closing
+    from winnow.api.assemble import assemble
+    from winnow.api.assemble_search import closing
     from winnow.api.cli.instructions.variables import named_instructions
     from winnow.api.fields import deadline_of, parsed
     from winnow.api.schemas.instruction_requests import TrialBody

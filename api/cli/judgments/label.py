@@ -130,7 +130,8 @@ def label(
 
 async def label_sample(terminal: Terminal, settings: Settings, plan: Plan) -> tuple[list[Judgment], str]:
     """Return the judgments, and the name of the reranker. Raises what recall and reranking raise, `InvalidRequest`."""
-    from winnow.api.assemble import assemble, closing_pools
+    from winnow.api.assemble import assemble
+    from winnow.api.assemble_search import closing_pools
     from winnow.api.cli.progress import CountProgress
     from winnow.api.model_loading import load_reranker
     from winnow.retrieval.deadline import Deadline

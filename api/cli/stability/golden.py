@@ -185,7 +185,8 @@ def run_set(
     terminal = Terminal(json=json)
     import asyncio
 
-    from winnow.api.assemble import assemble, closing
+    from winnow.api.assemble import assemble
+    from winnow.api.assemble_search import closing
     from winnow.api.schemas.stability import run_report_response
     from winnow.retrieval.catalog.stability import Trigger
 

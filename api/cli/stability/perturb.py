@@ -61,7 +61,8 @@ def perturb(
     terminal = Terminal(json=json)
     import asyncio
 
-    from winnow.api.assemble import assemble, closing
+    from winnow.api.assemble import assemble
+    from winnow.api.assemble_search import closing
     from winnow.api.schemas.perturb import perturb_response
     from winnow.api.stability.perturb import SEED, Perturbation
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from winnow.api.assemble import Services, assemble, closing_pools
+from winnow.api.assemble import Services, assemble
+from winnow.api.assemble_search import closing_pools
 from winnow.api.cli.progress import CountProgress
 from winnow.api.cli.terminal import Terminal
 from winnow.api.cli.tuning.halving import Cost, Round, better_half, cost, halves, rounds

@@ -76,7 +76,7 @@ TOPIC = Variable(name="topic", default="herons")
 
 
 def instructions_of(catalog: SqlCollections) -> Instructions:
-    return Instructions(SqlInstructions(catalog._database), built_in=built_in_instructions())
+    return Instructions(SqlInstructions(catalog._database), built_in=built_in_instructions)
 
 
 def first_stage_over(

@@ -16,7 +16,8 @@ from tests.answers import CheckingClient
 from tests.fakes import CountingJudge, HashEmbedder, PrefersWord
 from tests.real_models import bundled_model
 from tests.unit.api.http.routes.test_routes import DOCUMENTS
-from winnow.api.assemble import Storage, wire
+from winnow.api.assemble import wire
+from winnow.api.assemble_search import Storage
 from winnow.api.http.app import create_app
 from winnow.api.library.instructions import Instructions
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
@@ -49,7 +50,9 @@ def storage_of(settings: Settings, calendar: Calendar) -> Storage:
     """A data folder whose instructions have the test's clock."""
     storage = Storage.of(settings)
     catalog = storage.disk.catalog
-    library = Instructions(SqlInstructions(catalog.database), built_in=catalog.instructions.built_in, today=calendar)
+    library = Instructions(
+        SqlInstructions(catalog.database), built_in=lambda: catalog.instructions.built_in, today=calendar
+    )
     return replace(storage, disk=replace(storage.disk, catalog=replace(catalog, instructions=library)))
 
 
