@@ -7,7 +7,6 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -18,14 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.builders import DIMENSION, embedded, unit_vectors, written
 from tests.fakes import MemoryStore
 from winnow.retrieval.embed.embedder import EmbedderIdentity
-from winnow.retrieval.errors import CollectionNotReady, InvalidRequest, ModelMismatch, StoreCorrupt
+from winnow.retrieval.errors import CollectionNotReady, InvalidRequest, ModelMismatch
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.filters.grammar import parse_filter
 from winnow.retrieval.generation.history import roll_back
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index.faiss_flat import FaissFlatIndex
 from winnow.retrieval.records import Document, Vectors
-from winnow.retrieval.search import reader as reader_module
 from winnow.retrieval.search.reader import IndexReader, Searcher
 from winnow.retrieval.store.contract import Store
 from winnow.retrieval.store.lance_store import LanceStore
@@ -69,86 +67,6 @@ def test_nothing_at_all_is_not_ready(folder: CollectionFolder) -> None:
     store.replace([written("a", "text")])
     opened.refresh()
     assert found(opened.view(), QUERIES[0], 5) == [("a", 0)]
-
-
-def test_a_view_is_never_older_than_a_second(folder: CollectionFolder) -> None:
-    """While another thread checks the disk, a younger view serves at once; an older one waits for what is there now."""
-    store = MemoryStore()
-    store.replace([written("a", "text")])
-    opened = searchable(folder, store)
-    opened.view()
-    store.replace([written("b", "more")])
-    opened._lock.acquire()
-    opened._checked_at = time.monotonic() - 0.7
-    assert opened.view().snapshot.counts()[0] == 1
-    opened._checked_at = time.monotonic() - 1.1
-    seen: list[Searcher] = []
-    waiting = threading.Thread(target=lambda: seen.append(opened.view()))
-    waiting.start()
-    waiting.join(0.2)
-    assert waiting.is_alive()
-    opened._lock.release()
-    waiting.join()
-    assert seen[0].snapshot.counts()[0] == 2
-
-
-def test_a_view_at_hand_is_the_newest_and_never_old(folder: CollectionFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is None before the first view, once it is too old, and for a collection with nothing in it."""
-    monkeypatch.setattr(reader_module, "REFRESH_SECONDS", 60.0)
-    monkeypatch.setattr(reader_module, "AGE_SECONDS_MAX", 60.0)
-    store = MemoryStore()
-    reader = searchable(folder, store)
-    assert reader.view_at_hand() is None
-    reader.follow()
-    assert reader.view_at_hand() is None
-    for name in "ab":
-        store.replace([written(name, "1")])
-        assert reader.follow() is reader.view_at_hand() is reader.newest
-    monkeypatch.setattr(reader_module, "AGE_SECONDS_MAX", 0.0)
-    assert reader.view_at_hand() is None
-
-
-def test_a_view_at_hand_is_renewed_in_the_background(folder: CollectionFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By one thread at a time, while the old view answers: no search waits for a look at the disk."""
-    monkeypatch.setattr(reader_module, "REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr(reader_module, "AGE_SECONDS_MAX", 60.0)
-    store = MemoryStore()
-    store.replace([written("a", "1")])
-    reader = searchable(folder, store)
-    first = reader.follow()
-    store.replace([written("b", "1")])
-    with reader._lock:
-        assert all(reader.view_at_hand() is first for _ in range(20))
-        assert sum(each.name == "check-collection" for each in threading.enumerate()) == 1
-    while (newer := reader.view_at_hand()) is first:
-        time.sleep(0.001)
-    assert newer is not None
-    assert newer.snapshot.count() == 2
-
-
-def test_a_failed_look_in_the_background_is_the_next_searchs_to_report(
-    folder: CollectionFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The view serves until it is too old, the log says why it is not renewed, and later looks are made again."""
-    monkeypatch.setattr(reader_module, "REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr(reader_module, "AGE_SECONDS_MAX", 60.0)
-    store = MemoryStore()
-    store.replace([written("a", "1")])
-    reader = searchable(folder, store)
-    first, intact = reader.follow(), store.snapshot
-
-    def broken() -> NoReturn:
-        raise StoreCorrupt("broken")
-
-    monkeypatch.setattr(store, "snapshot", broken)
-    assert reader.view_at_hand() is first
-    while "could not be checked for changes" not in caplog.text:
-        time.sleep(0.001)
-    assert reader.view_at_hand() is first
-    monkeypatch.setattr(store, "snapshot", intact)
-    store.replace([written("b", "1")])
-    while reader.view_at_hand() is first:
-        time.sleep(0.001)
 
 
 def test_without_a_generation_the_store_serves(folder: CollectionFolder) -> None:
