@@ -1,4 +1,4 @@
-"""Enforces tenants' limits, which are reread every second.
+"""Enforces tenants' limits, which are reread every second in which something was committed to the catalog.
 
 Each process counts requests and tokens for itself, so several processes behind one address allow up to that many times
 as much. Documents and bytes are counted on the disk, and reserved before they are written
