@@ -96,7 +96,7 @@ def create_app(
     app.state.telemetry = Telemetry.over(parts)
     app.state.gate = Gate()
     app.state.intake = Intake()
-    app.state.late_routes = LateRoutes(app) if late_routes else None
+    app.state.late_routes = LateRoutes(app, idle=parts.shadowing.idle) if late_routes else None
     if not late_routes:
         add_routes(app)
     app.state.mcp = MountedMcp() if mcp_is_installed() else None

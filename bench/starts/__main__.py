@@ -117,11 +117,7 @@ def _run(tree: Tree, *arguments: str) -> Figures:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{tree.name}: winnow {arguments[0]} exited with {process.returncode}")
-    return {
-        "wall s": wall,
-        "CPU s": used.ru_utime + used.ru_stime,
-        "resident MB": used.ru_maxrss * 1024 / MEGABYTE,
-    }
+    return {"wall s": wall, "CPU s": used.ru_utime + used.ru_stime}
 
 
 def served(tree: Tree) -> Figures:

@@ -1,7 +1,7 @@
 """The routes that a start does not wait for: all but the search and /readyz.
 
-Making them takes a third of a second, most of it for their schemas. It is done in another thread as soon as the service
-is ready; a request that comes sooner waits for it.
+Making them takes a third of a second, most of it for their schemas. It is done in another thread right after the
+service is ready, once no search is in progress; a request that comes sooner waits for it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import import_module
 from typing import Final
 
@@ -20,7 +20,8 @@ from starlette.types import Receive, Scope, Send
 from winnow.api.http.routes.health import router as health
 from winnow.api.http.routes.search import router as answers
 
-AFTER_SECONDS: Final = 0.05  # for what follows readiness at once: listening, and the first answer of /readyz
+AFTER_SECONDS: Final = 0.2  # for what follows readiness at once: listening, the first answer of /readyz, a search
+BUSY_SECONDS_MAX: Final = 5.0  # for which searches that are in progress go first
 _MODULE: Final = "winnow.api.http.routes.routers"
 _FIRST: Final = (*answers.routes, *health.routes)
 
@@ -28,8 +29,10 @@ _FIRST: Final = (*answers.routes, *health.routes)
 class LateRoutes(BaseRoute):
     """The first of an app's routes until all are made: takes every request that no first route answers."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, *, idle: Callable[[float], Awaitable[None]]) -> None:
+        """`idle` waits until no search is in progress, at most so many seconds."""
         self._app = app
+        self._idle = idle
         self._making: asyncio.Task[None] | None = None
         app.router.routes.insert(0, self)
         app.router.routes.extend(_FIRST)
@@ -62,6 +65,7 @@ class LateRoutes(BaseRoute):
 
     async def _make_ahead(self) -> None:
         await asyncio.sleep(AFTER_SECONDS)
+        await self._idle(BUSY_SECONDS_MAX)
         await self.made()
 
     async def _make(self) -> None:
