@@ -5,7 +5,8 @@
 
 A file is entered where a function of it is called; what runs when a module is imported does not count. Rule: the first
 search and the first document warm everything up and are not traced, so that opening a collection or loading a model
-does not look like a part of every life.
+does not look like a part of every life. A query's files are those that each of several searches enters: what else a
+service does at some moment, such as opening another connection to the catalog, is not a part of it either.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ PAGE: Final = ROOT / "ARCHITECTURE.md"
 BEGIN: Final = "<!-- begin: python -m tests.docs.trace --write -->\n"
 END: Final = "<!-- end -->\n"
 SEARCH: Final = {"collection": "docs", "rerank": "always", "instruction": "Prefer documents written in English"}
+QUERIES: Final = (
+    "how long does a refund take",
+    "what do herons eat",
+    "who repairs a bicycle",
+    "late parcels",
+    "opening hours",
+)
 TEXTS: Final = ("# Herons\n\nThe heron waits in shallow water.\n", "# Refunds\n\nA refund takes five working days.\n")
 
 
@@ -48,7 +56,7 @@ class Lives:
 
 
 def traced_lives() -> Lives:
-    """Index a folder twice and search it twice; the second of each is traced."""
+    """Index a folder twice and search it several times; all but the first of each are traced."""
     with tempfile.TemporaryDirectory() as folder, Recorder().installed() as recorder:
         data, corpus = Path(folder) / "data", Path(folder) / "corpus"
         _index(data, _written(corpus, TEXTS[0]))
@@ -57,9 +65,13 @@ def traced_lives() -> Lives:
         parts = assemble(Settings(data=data))
         with TestClient(create_app(parts), base_url="http://localhost") as client:
             _search(client, "where does a heron wait")
-            with recorder.recording() as query:
-                _search(client, "how long does a refund take")
-    return Lives(query=tuple(query), document=tuple(document))
+            searches = []
+            for query in QUERIES:
+                with recorder.recording() as entered:
+                    _search(client, query)
+                searches.append(entered)
+    query_files = tuple(path for path in searches[-1] if all(path in entered for entered in searches))
+    return Lives(query=query_files, document=tuple(document))
 
 
 class Recorder:
