@@ -20,7 +20,7 @@ RUN python -m venv /opt/winnow \
  && if [ -n "${PIP_EXTRA_INDEX_URL}" ]; then \
       /opt/winnow/bin/pip install --constraint constraints.txt ./clients/python ".[${EXTRA}]"; \
     else \
-      pip install "uv>=0.7" && uv pip install --no-cache --python /opt/winnow/bin/python \
+      pip install "uv>=0.7" && uv pip install --no-cache --compile-bytecode --python /opt/winnow/bin/python \
         --torch-backend="${TORCH_BACKEND}" --constraint constraints.txt ./clients/python ".[${EXTRA}]"; \
     fi
 

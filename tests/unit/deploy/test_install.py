@@ -42,6 +42,15 @@ def test_the_image_takes_the_cpu_build_unless_told_otherwise() -> None:
     assert "TORCH_BACKEND" not in (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
 
 
+def test_the_image_holds_bytecode() -> None:
+    """Containers write none, so each start would compile all modules, in twice the time. uv compiles on demand only."""
+    dockerfile = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    assert "PYTHONDONTWRITEBYTECODE=1" in dockerfile
+    installs = [line for line in dockerfile.splitlines() if "uv pip install" in line]
+    assert all("--compile-bytecode" in line for line in installs)
+    assert len(installs) == 1
+
+
 def test_make_installs_by_the_plan() -> None:
     """Each environment, and nothing else installs the project."""
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
