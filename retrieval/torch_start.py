@@ -28,7 +28,9 @@ _lock: Final = RLock()
 def map_torch() -> Thread | None:
     """Map torch's library in a thread of its own, without Python's lock, which an import would hold for 0.2 s.
 
-    Returns the thread; None if torch is imported already, or has no such file, as on other systems than Linux.
+    Call it where modules without libraries are imported next. The system maps one library at a time, so an import of
+    another one would wait, with Python's lock. Returns the thread; None if torch is imported already, or has no such
+    file, as on other systems than Linux.
     """
     if "torch" in sys.modules:
         return None

@@ -142,8 +142,6 @@ def search(
 
         answer = ask_search(settings, fields, chosen)
     else:
-        if not settings.embed_url:
-            map_torch()
         with quick_start():
             answer = _search_folder(terminal, settings, tenant, fields, chosen)
     show_results(terminal, answer)
@@ -205,6 +203,8 @@ def _search_folder(
     from winnow.api.search.first_stage import find_collection
 
     folder, owner = open_tenant(settings, tenant)
+    if not settings.embed_url:
+        map_torch()  # after the libraries of the store, which would wait for it
     library = folder.catalog.instructions
     wanted = wanted_instruction(library, owner, chosen.text, chosen.name, chosen.variables)
     body = parsed(SearchBody, {**fields, "instruction": _instruction_field(wanted)})

@@ -115,10 +115,10 @@ def serve(*, settings: Settings) -> None:
     from winnow.retrieval.index.memory import limit_arenas
 
     limit_arenas()
-    if not (settings.embed_url or settings.spawn_vllm):
-        map_torch()
     with quick_start():
         refuse_open_door(settings.host, has_key=_has_key(settings))
+    if not (settings.embed_url or settings.spawn_vllm):
+        map_torch()  # after the libraries of the store, which would wait for it
     bound = _bind(settings)
     spawned = _plan_vllm(terminal, settings) if settings.spawn_vllm else None
     settings = spawned.with_server_urls(settings) if spawned else settings
