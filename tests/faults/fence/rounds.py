@@ -122,7 +122,10 @@ class Pauses:
                 yield self._continued(scene, process, held, is_at_fence=is_at_fence)
 
     def at_random(self, count: int, moments: random.Random) -> Iterator[Outcome]:
-        """Stop a writer at a random moment, `count` times. One that has ended by then does not count."""
+        """Stop a writer at a random moment, `count` times. One that has ended by then does not count.
+
+        It continues right after the second writer's fence, and in every other round only after its publication.
+        """
         longest = max(self._undisturbed() for _ in range(3))
         for _ in range(10 * count):
             if not count:
@@ -135,7 +138,7 @@ class Pauses:
                     os.kill(ident(process), signal.SIGSTOP)
                 if is_stopped(process) and not connection.poll():
                     count -= 1
-                    yield self._continued(scene, process, f"{moment:.3f} s")
+                    yield self._continued(scene, process, f"{moment:.3f} s", is_at_fence=count % 2 == 1)
         raise AssertionError("the writer ends too early to be stopped")
 
     def _undisturbed(self) -> float:
