@@ -6,9 +6,9 @@ Without `--tree` only this tree is measured; a tree is a checkout, such as one t
 gets a copy of one data folder, which this tree indexed. A round starts each command once per tree, in changing order,
 so that other load on the machine affects all of them; figures are medians. CPU is what the process and its children
 used (of `serve`: until ready), and says more than wall time on a machine that does other work. Python keeps each
-tree's bytecode, as pip does at an installation; compiling it anew takes half a second. After `serve` is ready, a search
+tree's bytecode, as pip does at an installation; compiling it takes half a second. After `serve` is ready, a search
 and a list of collections are timed, which must not wait for what the start has left out, and the CPU that is used in
-the two seconds after that is told, too.
+the two seconds after that is printed, too.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class LoopTurns:
         self._is_taken = False
 
     async def take(self) -> None:
-        """Return in a turn that nobody else has been given. Does not wait where this one is free."""
+        """Return in a turn that no other caller has been given. Does not wait where this one is free."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what the last one was given ended with it
             self._loop, self._is_taken = loop, False

@@ -137,7 +137,7 @@ class QuantisedLinear:
     """Multiplies whole numbers of eight bits and sums them exactly; the result is float32.
 
     A row of `x` is rounded to 254 steps of its own, so no row changes another's result. torch's own dynamic
-    quantisation has one step for all rows: a score would depend on what is scored beside it. Codes are unsigned,
+    quantisation has one step for all rows: a score would depend on the others of its batch. Codes are unsigned,
     because oneDNN has fast products of unsigned by signed bytes only.
     """
 

@@ -224,7 +224,7 @@ def test_a_process_that_stops_in_a_transaction_keeps_no_lock(
 def test_a_process_that_ends_during_a_statement_keeps_no_lock(
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server would notice at the end of the statement that nobody waits for it any more."""
+    """The server would notice at the end of the statement that no caller waits for it any more."""
     monkeypatch.setattr("winnow.retrieval.catalog.sql.postgres.SILENCE_MS", 200)
     monkeypatch.setattr("winnow.retrieval.catalog.sql.postgres.STATEMENT_MS", 1_000)
     url = postgres.new(template="winnow_template")

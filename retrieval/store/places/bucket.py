@@ -2,7 +2,7 @@
 
 The only module that names boto3. Every call ends after its timeouts, also if the store is silent. Then one
 call at a time asks it, of these and of Lance's (retrieval/concurrency/silence.py), and for next to nothing: what it was
-asked for while it was silent it does once it goes on, although nobody waits for that any more.
+asked for while it was silent it does once it goes on, although no caller waits for that any more.
 """
 
 from __future__ import annotations

@@ -314,7 +314,7 @@ async def test_a_damaged_corpus_is_not_taken_for_a_removed_one(builder: Builder)
         fold_here(opened.folder, snapshot, opened.collection.embedder, made_at=opened.collection.created_at)
 
 
-@pytest.mark.parametrize("then", ["stays", "is removed", "is made anew"])
+@pytest.mark.parametrize("then", ["stays", "is removed", "is made again"])
 async def test_files_that_go_with_their_collection_are_not_damaged(builder: Builder, then: str) -> None:
     """A process that builds finds them missing, as in a bucket, where no folder says why: the catalog knows."""
     await write(builder, a="one")
@@ -322,13 +322,13 @@ async def test_files_that_go_with_their_collection_are_not_damaged(builder: Buil
     async def build(fold: Fold) -> Folded:
         if then != "stays":
             builder.parts.disk.remove("default", "docs")
-        if then == "is made anew":
+        if then == "is made again":
             builder.parts.ingest.make("default", "docs")
         raise StoreCorrupt("corpus.lance: Not found")
 
     folding = Folding(collections=builder.parts.collections, chunks_max=9, seconds_max=60, kept=2, build=build)
     opened = builder.opened()
-    error = {"stays": StoreCorrupt, "is removed": CollectionNotFound, "is made anew": CollectionBusy}[then]
+    error = {"stays": StoreCorrupt, "is removed": CollectionNotFound, "is made again": CollectionBusy}[then]
     with pytest.raises(error):
         await folding.ask(opened)
     assert folding.standing(opened).failures == int(then == "stays")

@@ -1,4 +1,4 @@
-"""Coroutines begin one by one, first come first served, and none waits where nobody else begins."""
+"""Coroutines begin one by one, first come first served, and none waits where no other begins."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_each_begins_in_a_turn_of_its_own_in_order() -> None:
 
 
 async def test_the_first_does_not_wait() -> None:
-    """Nor does one after a turn in which nobody began."""
+    """Nor does one after a turn in which none began."""
     turns, rounds = LoopTurns(), Rounds()
     for _ in range(3):
         before = rounds.count
