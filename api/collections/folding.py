@@ -176,29 +176,11 @@ class Folding:
 
     async def _fold(self, opened: OpenCollection, why: Why) -> str:
         """Build, log the outcome, and raise what it raised."""
-        disk = self._collections.disk
         standing, name, began = self.standing(opened), opened.collection.name, self._clock()
         standing.why = why
         outcome = Outcome.FAILED
         try:
-            try:
-                folded = await self._build(
-                    Fold(
-                        folder=opened.folder.path,
-                        tenant=opened.collection.tenant,
-                        catalog_url=disk.catalog_url,
-                        bucket=disk.bucket.root if disk.bucket else None,
-                        identity=opened.collection.embedder,
-                        made_at=opened.collection.created_at,
-                        wish=self._wish,
-                        kept=self._kept,
-                        takes_any=why in {Why.SIZE, Why.AGE},
-                        seen=await asyncio.to_thread(current_name, opened.folder),
-                    )
-                )
-            except StorageError:
-                await asyncio.to_thread(self._collections.require_still, opened)  # else its files are gone, not damaged
-                raise
+            folded = await self._build_now(opened, takes_any=why in {Why.SIZE, Why.AGE})
             outcome = Outcome.FOLDED
             await asyncio.to_thread(opened.searchable.refresh)
         except (CollectionBusy, CollectionNotFound) as busy:
@@ -220,6 +202,28 @@ class Folding:
             "collection %s: %s of %d vectors was built in %.1f s (%s)", name, folded.generation, folded.count, took, why
         )
         return folded.generation
+
+    async def _build_now(self, opened: OpenCollection, *, takes_any: bool) -> Folded:
+        """Build in a process. Raises what `require_still` does, and no error of files, if the collection is gone."""
+        disk = self._collections.disk
+        try:
+            return await self._build(
+                Fold(
+                    folder=opened.folder.path,
+                    tenant=opened.collection.tenant,
+                    catalog_url=disk.catalog_url,
+                    bucket=disk.bucket.root if disk.bucket else None,
+                    identity=opened.collection.embedder,
+                    made_at=opened.collection.created_at,
+                    wish=self._wish,
+                    kept=self._kept,
+                    takes_any=takes_any,
+                    seen=await asyncio.to_thread(current_name, opened.folder),
+                )
+            )
+        except StorageError:
+            await asyncio.to_thread(self._collections.require_still, opened)
+            raise
 
     def _note_failure(self, standing: Standing, name: str, problem: str) -> None:
         standing.failures += 1

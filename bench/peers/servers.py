@@ -92,7 +92,7 @@ class Chroma:
 @contextlib.contextmanager
 def winnow_server(material: Material, *options: str) -> Iterator[Winnow]:
     """Start it with these options of the command line."""
-    port = _free_port()
+    port = free_port()
     place = ["--data", str(material.data), "--port", str(port)]
     command = [sys.executable, "-m", "winnow.api.cli", "serve", *place, *options]
     with _running(command, f"http://127.0.0.1:{port}", "/readyz") as (process, client):
@@ -105,7 +105,7 @@ def chroma_server(material: Material, python: Path, folder: Path, *, ef_search: 
 
     It is started twice: an index in memory keeps the `ef_search` that it was opened with.
     """
-    port = _free_port()
+    port = free_port()
     command = [str(python.with_name("chroma")), "run", "--path", str(folder), "--port", str(port)]
     url, ready = f"http://127.0.0.1:{port}", "/api/v2/heartbeat"
     with _running(command, url, ready) as (_, client):
@@ -174,7 +174,8 @@ def _answers(client: httpx2.Client, path: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nothing listens now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

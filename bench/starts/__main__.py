@@ -19,7 +19,6 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -33,13 +32,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.peers.material import COLLECTION, material_of
+from bench.peers.memory import MEGABYTE, resident_bytes
+from bench.peers.servers import free_port
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 QUERY: Final = "read a file line by line"
 POLL_SECONDS: Final = 0.01
 READY_SECONDS_MAX: Final = 300.0
 SETTLED_SECONDS: Final = 2.0
-MEGABYTE: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ def _run(tree: Tree, *arguments: str) -> Figures:
 
 def served(tree: Tree) -> Figures:
     """Start the service, wait until it is ready, ask it twice, and stop it."""
-    port = _free_port()
+    port = free_port()
     command = tree.command("serve", "--data", str(tree.data), "--port", str(port))
     began = time.perf_counter()
     with _running(command) as process:
@@ -189,17 +189,6 @@ def cpu_seconds(process: int) -> float:
     """Return the CPU time that a process and those children of it that ended have used."""
     fields = Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_bytes(process: int) -> int:
-    pages = int(Path(f"/proc/{process}/statm").read_text("ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _medians(turns: Sequence[Figures]) -> Figures:

@@ -32,10 +32,13 @@ WARM_UP: Final = 1 / 3  # of the time
 LOOKS: Final = 5  # after the warm-up
 PAUSE_SECONDS: Final = 22.0  # before a look; every ten seconds the service looks whether freed memory can go back
 WORDS: Final = 6  # in a query
-SMALL_MB: Final = {"judgements": 1, "queries": 1, "texts": 2}
-OPTIONS: Final = ("--judgement-cache-mb", "1", "--query-cache-mb", "1", "--text-cache-mb", "2", "--fold-chunks", "20")
-BYTES_MAX: Final = {name: each * MEGABYTE for name, each in SMALL_MB.items()} | {
-    "searches": SEARCHES_REMEMBERED_BYTES_MAX
+SMALL_MB: Final = {"judgement": 1, "query": 1, "text": 2}  # by the cache's option
+OPTIONS: Final = (*(f"--{name}-cache-mb={each}" for name, each in SMALL_MB.items()), "--fold-chunks=20")
+BYTES_MAX: Final = {  # by the cache's name in /metrics
+    "judgements": SMALL_MB["judgement"] * MEGABYTE,
+    "queries": SMALL_MB["query"] * MEGABYTE,
+    "texts": SMALL_MB["text"] * MEGABYTE,
+    "searches": SEARCHES_REMEMBERED_BYTES_MAX,
 }
 DOCUMENTS: Final = f"/v1/collections/{COLLECTION}/documents"
 

@@ -43,7 +43,7 @@ def test_it_is_given_back_after_growth_and_not_otherwise() -> None:
 
 
 def test_an_idle_process_gives_little_back_too() -> None:
-    """Nobody waits for it then; what cannot be given back is not tried again and again."""
+    """No request waits for it then; what cannot be given back is not tried again and again."""
     process = Process(600 * MEGABYTE)
     memory = process.memory()
     memory.look()

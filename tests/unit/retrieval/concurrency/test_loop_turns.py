@@ -49,7 +49,7 @@ async def test_the_first_does_not_wait() -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_waiting_one_that_is_cancelled_holds_nobody_up() -> None:
+async def test_a_waiting_one_that_is_cancelled_holds_up_no_other() -> None:
     """Its place goes to the next."""
     turns = LoopTurns()
     waiting = [asyncio.create_task(turns.take()) for _ in range(4)]
