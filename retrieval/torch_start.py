@@ -31,6 +31,8 @@ def map_torch() -> Thread | None:
     Call it where modules without libraries are imported next. The system maps one library at a time, so an import of
     another one would wait, with Python's lock. Returns the thread; None if torch is imported already, or has no such
     file, as on other systems than Linux.
+
+    A process that ends meanwhile waits for the thread: what C++ tears down at its end is what the library sets up.
     """
     if "torch" in sys.modules:
         return None
@@ -40,7 +42,7 @@ def map_torch() -> Thread | None:
         return None
     import ctypes  # not for commands that load no model
 
-    mapping = Thread(target=ctypes.CDLL(None).dlopen, args=(os.fsencode(library), os.RTLD_LAZY), daemon=True)
+    mapping = Thread(target=ctypes.CDLL(None).dlopen, args=(os.fsencode(library), os.RTLD_LAZY))
     mapping.start()
     return mapping
 

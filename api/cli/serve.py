@@ -154,7 +154,7 @@ def _plan_vllm(terminal: Terminal, settings: Settings) -> VllmServers | None:
 
 def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: VllmServers | None) -> None:
     with quick_start():
-        routes = Thread(target=import_module, args=("winnow.api.http.app",), daemon=True)
+        routes = Thread(target=import_module, args=("winnow.api.http.app",))
         routes.start()  # the other core loads the models meanwhile; what fails there fails again below
         from winnow.api.assemble import assemble
         from winnow.api.search.caches import Caches

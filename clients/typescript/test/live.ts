@@ -1,6 +1,9 @@
 /** Uses the client against a running service: `node dist/test/live.js URL KEY`. Exits with 0 if all holds. */
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { connect, unwrap, WinnowError, type Schemas } from "../src/index.js";
 
 const [url, key] = process.argv.slice(2);
@@ -52,7 +55,14 @@ assert.equal(unknown.status, 401);
 // @ts-expect-error a query is a text
 const invalid = await refusal(unwrap(winnow.POST("/v1/search", { body: { collection: name, query: 3 } })));
 assert.equal(invalid.status, 422);
-await assert.rejects(unwrap(connect(url, { key, timeoutMs: 0 }).GET("/healthz")), { name: "TimeoutError" });
+
+const silent = createServer(() => {}).listen(0, "127.0.0.1");
+await once(silent, "listening");
+const { port } = silent.address() as AddressInfo;
+const waits = connect(`http://127.0.0.1:${port}`, { key, timeoutMs: 50 });
+await assert.rejects(unwrap(waits.GET("/healthz")), { name: "TimeoutError" });
+silent.closeAllConnections();
+silent.close();
 
 async function refusal(answer: Promise<unknown>): Promise<WinnowError> {
   return answer.then(
