@@ -22,6 +22,7 @@ from winnow.rerank.reranker import RecallOrder
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval.chat.rewriting import ChatRewriter
 from winnow.retrieval.index.gpu_index import IndexDevice
+from winnow.retrieval.interrupts import ending_at_once
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.vllm.pool import VllmPool
 
@@ -90,7 +91,10 @@ def assemble_search(settings: Settings, *, judged: bool = True, caches: Caches =
         embedding = load_embedding(settings)
         unjudged = LoadedReranker(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
         return wire_search(settings, embedding, unjudged, device=device)
-    with ThreadPoolExecutor(max_workers=1) as other:  # reading, hashing and preparing weights keep no lock of Python
+    with (
+        ending_at_once(),  # no thread may meet a module that an interrupt left half imported
+        ThreadPoolExecutor(max_workers=1) as other,  # reading, hashing and preparing weights keep no lock of Python
+    ):
         loading = other.submit(load_embedding, settings)
         try:
             storage = Storage.of(settings)

@@ -33,6 +33,7 @@ from winnow.api.cli.standard_streams import lines_of_input
 from winnow.api.cli.terminal import Terminal
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable
+from winnow.retrieval.interrupts import ending_at_once
 from winnow.retrieval.quick_start import quick_start
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 from winnow.retrieval.torch_start import map_torch
@@ -142,7 +143,7 @@ def search(
 
         answer = ask_search(settings, fields, chosen)
     else:
-        with quick_start():
+        with quick_start(), ending_at_once():
             answer = _search_folder(terminal, settings, tenant, fields, chosen)
     show_results(terminal, answer)
 

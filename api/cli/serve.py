@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import signal
 import socket
 from importlib import import_module
 from threading import Thread
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -23,6 +21,7 @@ from winnow.api.cli.options import (
 from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.settings import Settings, trace_export
 from winnow.retrieval.errors import AddressInUse, SettingInvalid
+from winnow.retrieval.interrupts import ending_at_once
 from winnow.retrieval.quick_start import quick_start
 from winnow.retrieval.torch_start import map_torch
 
@@ -100,6 +99,7 @@ def log_config(settings: Settings) -> dict[str, Any]:
     "vllm_front",
     "quantization",
 )
+@ending_at_once()  # until the server handles signals, and after it has stopped
 def serve(*, settings: Settings) -> None:
     """Serve the HTTP API until Ctrl-C or SIGTERM.
 
@@ -167,8 +167,6 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: 
         from winnow.api.http.trace_export import exporting
 
     most = connections_max(raise_descriptors())
-    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has stopped: no failure
-        signal.signal(number, _ignore)
     bound.listen(BACKLOG)  # before the announcement: early connections wait instead of being refused
     export = trace_export()
     if export.problem is not None:
@@ -194,10 +192,6 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: 
         server.run(sockets=[bound])
     if not server.started:
         raise typer.Exit(Exit.FAILED)  # the reason has been logged
-
-
-def _ignore(number: int, frame: FrameType | None) -> None:
-    """Ignore the signal: the server handles it."""
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -17,7 +17,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any, Final
@@ -102,6 +103,16 @@ class Server(uvicorn.Server):
         for each in sockets or []:
             each.listen(BACKLOG)
         gc.freeze()  # what is loaded stays: no collection looks through it again
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn's raises them again once it has stopped, but being stopped is no failure."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._stopping()

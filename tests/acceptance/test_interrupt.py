@@ -1,8 +1,11 @@
-"""`winnow index` as a real process, killed and interrupted: nothing is lost, nothing is half there."""
+"""Real processes, killed and interrupted: nothing of `winnow index` is lost or half there, and a start ends at once."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,17 @@ def test_an_interrupted_run_says_so_and_goes_on(bench: Bench, undisturbed: tuple
     assert process.returncode == 130
     bench.run(data)
     assert outcome(data) == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_service_ends_wherever_its_start_is_interrupted(tmp_path: Path, number: signal.Signals):
+    """A first Ctrl-C could be lost, and another module be half imported, which ended in a traceback."""
+    command = [sys.executable, "-m", "winnow.api.cli", "serve", "--port", "0", "--data", str(tmp_path)]
+    codes = {0, 128 + number, -number}  # once it answers, before, and before its first line of Python
+    for seconds in (0.4, 0.9, 1.4, 1.9, 2.4):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(seconds)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        assert process.returncode in codes, said
+        assert "Traceback" not in said
