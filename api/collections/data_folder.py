@@ -230,6 +230,7 @@ class DataFolder:
         lease = self.lease(tenant, name)
         with lease.writing(folder, wait_seconds=self.catalog.leases.busy_seconds):
             doomed = self.catalog.collections.get(tenant, name)
+            lease.renew()  # so the row was not read after another host took over
             if self.bucket is None:
                 self._mark_for_removal(doomed, folder)
                 pass_versions(folder.corpus, lease)

@@ -17,7 +17,10 @@ TAKE_OVER_SECONDS_MAX: Final = 120.0
 
 
 class PausingLease(SqlWriterLease):
-    """Calls `pause` right after the renewal or reservation of this number: the writer then believes to hold it."""
+    """Calls `pause` right after the taking, renewal or reservation of this number: the writer then believes to hold it.
+
+    The taking of the lease is the first: what the writer then reads may be another's.
+    """
 
     pause: Callable[[], None] = staticmethod(lambda: None)
     begun: Callable[[], None] = staticmethod(lambda: None)  # called with the lease held
@@ -28,6 +31,7 @@ class PausingLease(SqlWriterLease):
     def writing(self, folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Iterator[None]:
         with super().writing(folder, wait_seconds=wait_seconds):
             self.begun()
+            self.count()
             yield
 
     def renew(self, *, newest: int = 0) -> bool:

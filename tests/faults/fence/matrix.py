@@ -1,6 +1,6 @@
 """The matrix: which write paths are paused where and how, what each row found, and how it is printed.
 
-    stopped   after each renewal of its lease, so right before each of its commits and removals
+    stopped   after it has taken its lease and after each renewal, so right before each of its commits and removals
     held      with one request on the wire (bucket), or one call that renames, links or removes (folder): it comes late,
               once as soon as the second writer has fenced the store, and once after that has published
     random    at random moments, which also fall into commits

@@ -82,7 +82,7 @@ class Pauses:
     second: type[SqlWriterLease] = SqlWriterLease
 
     def after_renewals(self) -> Iterator[Outcome]:
-        """Stop a writer after each of its renewals, so right before each of its commits and removals."""
+        """Stop a writer after it has taken its lease, and after each renewal: so right before each of its commits."""
         for at in itertools.count(1):
             scene = self._begun()
             with self._first(scene, at=at) as (process, _):

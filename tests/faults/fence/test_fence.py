@@ -70,14 +70,14 @@ def paused(grounds: Grounds, scene: Scene, at: int, *, second: type[SqlWriterLea
     return Outcome(paused_at=f"renewal {at}", superseded=superseded, wrong=tuple(wrong))
 
 
-@pytest.mark.parametrize(("path", "at"), [("upsert", 4), ("delete", 3), ("publication", 3), ("rollback", 3)])
+@pytest.mark.parametrize(("path", "at"), [("upsert", 5), ("delete", 4), ("publication", 4), ("rollback", 4)])
 def test_a_superseded_writer_publishes_nothing(path: str, at: int, in_folder: Grounds) -> None:
     """It renewed its lease, or compared its token, right before the commit or the rename, and paused there."""
     outcome = paused(in_folder, in_folder.scenes_of(path)(), at)
     assert (outcome.superseded, outcome.wrong) == (True, ())
 
 
-@pytest.mark.parametrize(("path", "at"), [("upsert", 4), ("delete", 3)])
+@pytest.mark.parametrize(("path", "at"), [("upsert", 5), ("delete", 4)])
 def test_a_superseded_writer_publishes_nothing_in_a_bucket(path: str, at: int, in_bucket: Grounds) -> None:
     outcome = paused(in_bucket, in_bucket.scenes_of(path)(), at)
     assert (outcome.superseded, outcome.wrong) == (True, ())
@@ -86,11 +86,11 @@ def test_a_superseded_writer_publishes_nothing_in_a_bucket(path: str, at: int, i
 @pytest.mark.parametrize("place", ["in_folder", "in_bucket"])
 def test_a_writer_that_pauses_before_its_fence_takes_nothing_back(place: str, request: pytest.FixtureRequest) -> None:
     grounds: Grounds = request.getfixturevalue(place)
-    outcome = paused(grounds, grounds.scenes_of("upsert", has_failed=True)(), 1)
+    outcome = paused(grounds, grounds.scenes_of("upsert", has_failed=True)(), 2)
     assert (outcome.superseded, outcome.wrong) == (True, ())
 
 
-@pytest.mark.parametrize(("path", "at"), [("delete", 3), ("publication", 3)])
+@pytest.mark.parametrize(("path", "at"), [("delete", 4), ("publication", 4)])
 def test_without_a_fence_what_is_late_is_published(path: str, at: int, in_folder: Grounds) -> None:
     """The control."""
     assert paused(in_folder, in_folder.scenes_of(path)(), at, second=UnfencedLease).wrong != ()
@@ -98,7 +98,7 @@ def test_without_a_fence_what_is_late_is_published(path: str, at: int, in_folder
 
 def test_without_a_fence_what_is_late_is_published_in_a_bucket(in_bucket: Grounds) -> None:
     """The control."""
-    assert paused(in_bucket, in_bucket.scenes_of("delete")(), 3, second=UnfencedLease).wrong != ()
+    assert paused(in_bucket, in_bucket.scenes_of("delete")(), 4, second=UnfencedLease).wrong != ()
 
 
 @pytest.mark.parametrize(
@@ -154,16 +154,26 @@ def _repeated(
     return commit(dataset, operation, read_version=read_version)
 
 
-@pytest.mark.parametrize("at", [2, 4, 6, 7, 8])
+@pytest.mark.parametrize("at", [3, 5, 7, 8, 9])
 def test_a_late_creation_leaves_the_collection_of_its_successor_alone(at: int, in_folder: Grounds) -> None:
     """Wherever it paused: before its row, its store, its exchange of the files, the pointer, and its end."""
     outcome = paused(in_folder, in_folder.scenes_of("creation over a half-removed folder")(), at)
     assert (outcome.superseded, outcome.wrong) == (True, ())
 
 
-@pytest.mark.parametrize("at", [2, 3, 5, 7])
+@pytest.mark.parametrize("at", [3, 4, 6, 8])
 def test_a_late_restore_leaves_the_collection_of_its_successor_alone(at: int, in_folder: Grounds) -> None:
     outcome = paused(in_folder, in_folder.scenes_of("restore over a collection")(), at)
+    assert (outcome.superseded, outcome.wrong) == (True, ())
+
+
+@pytest.mark.parametrize("place", ["in_folder", "in_bucket"])
+def test_a_late_removal_leaves_the_collection_of_its_successor_alone(
+    place: str, request: pytest.FixtureRequest
+) -> None:
+    """It paused before it read which collection it removes."""
+    grounds: Grounds = request.getfixturevalue(place)
+    outcome = paused(grounds, grounds.scenes_of("removal")(), 1)
     assert (outcome.superseded, outcome.wrong) == (True, ())
 
 
