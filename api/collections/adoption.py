@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.unregistered import strangers
-from winnow.retrieval.catalog.collection_facts import CollectionFacts, read_facts, write_facts
+from winnow.retrieval.catalog.collection_facts import CollectionFacts, read_facts
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.sql.leases.writer_lease import BUSY_SECONDS_MAX
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionExists, CollectionNotFound, FolderUnknown
-from winnow.retrieval.files.layout import CollectionFolder, created_at_of, stamp_created
+from winnow.retrieval.files.layout import CollectionFolder, created_at_of, creation_stamp
 from winnow.retrieval.generation.open import check_generation
-from winnow.retrieval.generation.pointer import names
+from winnow.retrieval.generation.pointer import moving, names
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
@@ -52,12 +52,13 @@ def adoptable(disk: DataFolder, tenant: TenantName) -> list[str]:
 
 def adopt(disk: DataFolder, tenant: TenantName, name: str, *, presumed: Presumed, by: Actor = COMMAND_LINE) -> Adopted:
     """Adopt a collection. Raises `CollectionNotFound` if there is no corpus, `CollectionExists` if the catalog has it,
-    `StoreCorrupt`, `CollectionBusy`, and what `presumed` raises.
+    `StoreCorrupt`, `CollectionBusy`, `WriterSuperseded`, and what `presumed` raises.
     """
     folder = disk.layout.collection(tenant, name)
     if not folder.corpus.is_dir():
         raise CollectionNotFound(f"{name}; its folder has no corpus to adopt")
-    with disk.writing(tenant, name, wait_seconds=BUSY_SECONDS_MAX):
+    lease = disk.lease(tenant, name)
+    with lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX):
         known = next((each for each in disk.catalog.collections.of_tenant(tenant) if each.name == name), None)
         made = created_at_of(folder)
         if known is not None and made in {None, known.created_at}:
@@ -71,10 +72,12 @@ def adopt(disk: DataFolder, tenant: TenantName, name: str, *, presumed: Presumed
         )
         documents, chunks = LanceStore.open(folder.corpus, dimension=facts.embedder.dimension).snapshot().counts()
         collection = _collection(known, tenant, name, facts, made or datetime.now(UTC))
-        if made is None:
-            stamp_created(folder, collection.created_at)
-        write_facts(folder, facts)
-        disk.catalog.collections.adopt(collection, by=by)
+        with moving(folder, lease) as move:
+            lease.renew()  # so everything above was read before another host took over
+            if made is None:
+                move.write(folder.made, creation_stamp(collection.created_at))
+            move.write(folder.facts, facts.written())
+        disk.catalog.collections.adopt(collection, under=lease.token(), by=by)
     return Adopted(collection=collection, documents=documents, chunks=chunks)
 
 

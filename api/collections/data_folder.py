@@ -255,14 +255,11 @@ class DataFolder:
         mmr_lambda: float | Literal[Keep.KEEP] | None = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
-        """Like `SqlCollections.change`; also raises what `Instructions.check_default` raises.
-
-        For other `embed_fields` also what `changing_embed_fields` raises.
-        """
+        """Like `SqlCollections.change`; also raises what `check_default` and `changing_embed_fields` raise."""
         if isinstance(instruction, str):
             self.catalog.instructions.check_default(tenant, instruction, collection=name)
         is_same = embed_fields.of((now := self.catalog.collections.get(tenant, name)).embed_fields) == now.embed_fields
-        with contextlib.nullcontext() if is_same else self._changing_embed_fields(tenant, name, embed_fields):
+        with contextlib.nullcontext() if is_same else self._changing_embed_fields(tenant, name, embed_fields) as under:
             return self.catalog.collections.change(
                 tenant,
                 name,
@@ -274,19 +271,21 @@ class DataFolder:
                 mmr_lambda=mmr_lambda,
                 rerank_fields=rerank_fields,
                 embed_fields=KEEP_FIELDS if is_same else embed_fields,
+                under=under,
                 by=by,
             )
 
     def _changing_embed_fields(
         self, tenant: TenantName, name: str, change: FieldsChange
-    ) -> contextlib.AbstractContextManager[None]:
+    ) -> contextlib.AbstractContextManager[int | None]:
         self.require_unmoved()
         return changing_embed_fields(
             self.layout.collection(tenant, name),
             change,
-            writing=self.writing(tenant, name, wait_seconds=self.catalog.leases.busy_seconds),
+            lease=self.lease(tenant, name),
+            wait_seconds=self.catalog.leases.busy_seconds,
             read=lambda: self.catalog.collections.get(tenant, name),
-            documents_of=lambda collection: self.store(collection).snapshot().counts()[0],
+            store_of=self.store,
         )
 
     def require_free(self, tenant: TenantName, name: str) -> None:
@@ -356,10 +355,8 @@ class DataFolder:
     def _require_own(self, tenant: TenantName, folder: CollectionFolder) -> None:
         """Check that this catalog wrote everything in the folder. Raises `FolderUnknown`."""
         name = folder.path.name
-        if self.bucket is not None:
-            return  # the folder is a cache; what it holds of an earlier collection is dropped
-        if self._has(tenant, name) or not contents_of(folder):
-            return
+        if self.bucket is not None or self._has(tenant, name) or not contents_of(folder):
+            return  # in a bucket the folder is a cache; what it holds of an earlier collection is dropped
         if not is_begun(folder, self.catalog.collections.begun(tenant, name)) and not self._has(tenant, name):
             raise FolderUnknown(f"{self._shown(folder)} is not empty; {adopting(tenant, name)}, or move it away")
 
@@ -383,7 +380,8 @@ class DataFolder:
         """Mark the folder as ours, however far its removal gets. Raises `FolderUnknown`."""
         found = created_at_of(folder)
         if found is None and contents_of(folder):  # created by an earlier winnow
-            stamp_created(folder, collection.created_at, syncer=syncer)
+            lease = self.lease(collection.tenant, collection.name)
+            folder_moves.stamp_where_it_is(folder, collection.created_at, lease, syncer=syncer)
         elif found not in {None, collection.created_at}:
             raise FolderUnknown(other(self._shown(folder), collection, found))
 

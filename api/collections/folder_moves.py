@@ -31,7 +31,7 @@ from typing import Final
 
 from winnow.retrieval.errors import CollectionBusy, CollectionExists, SnapshotCorrupt, WinnowError, WriteFailed
 from winnow.retrieval.files.durable import DISK, Syncer, make_folder, remove, write_errors
-from winnow.retrieval.files.layout import CollectionFolder, Exchange, created_at_of
+from winnow.retrieval.files.layout import CollectionFolder, Exchange, created_at_of, creation_stamp
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.files.locks import is_written
 from winnow.retrieval.generation.pointer import moving
@@ -62,16 +62,29 @@ def take_away(folder: CollectionFolder, lease: WriterLease) -> Path:
     return doomed
 
 
-def block_removals(folder: CollectionFolder, lease: WriterLease) -> None:
-    """Make late removals of an earlier collection of this name fail. The caller holds the lease. Raises `WriteFailed`.
+def _end_earlier(folder: CollectionFolder, lease: WriterLease) -> None:
+    """Make late removals of an earlier collection of this name fail, and end all earlier exchanges here.
 
     What is blocked stays, because a paused process may continue at any time; `winnow verify --repair` removes it.
     """
-    if not lease.expires:
-        return
-    for announced in folder.path.parent.glob(folder.removed("*").name):
+    removals = [*folder.path.parent.glob(folder.removed("*").name)] if lease.expires else []
+    exchanges = folder.exchanges()
+    lease.renew()  # so none of them is another host's that has taken over
+    for announced in removals:
         with write_errors(announced):
             (announced / BLOCK).touch()
+    for left in exchanges:
+        _end(folder, left.path)
+
+
+def stamp_where_it_is(folder: CollectionFolder, at: datetime, lease: WriterLease, *, syncer: Syncer = DISK) -> None:
+    """Write the creation time of a collection that is there. The caller holds the lease.
+
+    Raises `WriterSuperseded`, `CollectionBusy`, `WriteFailed`.
+    """
+    with moving(folder, lease, syncer=syncer) as move:
+        lease.renew()  # whoever replaces the collection after this begins a later move
+        move.write(folder.made, creation_stamp(at))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +148,12 @@ class Exchanging:
 
 @contextmanager
 def exchanging(folder: CollectionFolder, lease: WriterLease, *, syncer: Syncer = DISK) -> Iterator[Exchanging]:
-    """End all earlier exchanges and removals here, and begin one. The caller holds the lease. Raises `WriteFailed`.
+    """End all earlier exchanges and removals here, and begin one. The caller holds the lease.
 
     What was replaced is removed after the block. If the exchange fails in the middle it stays, until the next one.
+    Raises `WriterSuperseded`, `WriteFailed`.
     """
-    block_removals(folder, lease)
-    for left in folder.exchanges():
-        _end(folder, left.path)
+    _end_earlier(folder, lease)
     work = folder.exchange(token_hex(4))
     for part in (work.old, work.new):
         make_folder(part.path, syncer=syncer)

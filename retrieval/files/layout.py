@@ -220,7 +220,12 @@ MANIFEST_SUM_FILE: Final = "manifest.sha256"
 
 def stamp_created(folder: CollectionFolder, at: datetime, *, syncer: Syncer = DISK) -> None:
     """Write the creation time. The caller holds the writer's lock. Raises `WriteFailed`."""
-    write_file(folder.made, f"{at.isoformat()}\n".encode("ascii"), syncer=syncer)
+    write_file(folder.made, creation_stamp(at), syncer=syncer)
+
+
+def creation_stamp(at: datetime) -> bytes:
+    """Return the content of the file `made`."""
+    return f"{at.isoformat()}\n".encode("ascii")
 
 
 def require_created_at(folder: CollectionFolder, at: datetime | None) -> None:

@@ -50,6 +50,13 @@ class WriterLease(Protocol):
         """
         ...
 
+    def token(self) -> int | None:
+        """Return the token that a change of the catalog must find in the lease's row; None if no other host takes over.
+
+        The caller holds the lease.
+        """
+        ...
+
     def announced(self) -> int | None:
         """Return the newest version that writers announced: no later one was acknowledged. None if it is not known.
 
@@ -98,6 +105,9 @@ class OneHostLease:
     def renew(self, *, newest: int = 0) -> bool:
         del newest
         return False
+
+    def token(self) -> int | None:
+        return None
 
     def announced(self) -> int | None:
         return None

@@ -17,6 +17,8 @@ and the row only says whose move counts:
     check    the token must still be the newest
     rename   over the pointer
 
+A collection's files `made` and `collection.json` are written in the same way where its folder is there already.
+
 Rule: whatever a move is paused at, it changes nothing after a later one has begun. Before its check, the check refuses
 it; after that, its temporary file is gone and the rename fails. A crash at any point leaves the pointer as it was or as
 it should be, and a temporary file at most.
@@ -113,7 +115,10 @@ class PointerMove:
         self.lease.require_move(self.token)
 
     def _write(self, path: Path, *words: str) -> None:
-        content = f"{' '.join(words)} {_checksum(list(words))}\n".encode("ascii")
+        self.write(path, f"{' '.join(words)} {_checksum(list(words))}\n".encode("ascii"))
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a small file of the collection, one that `moving` knows. Raises `CollectionBusy`, `WriteFailed`."""
         temporary = _temporary_for(path, self.token)
         try:
             write_file(path, content, syncer=self.syncer, temporary=temporary, check=self.require_newest)
@@ -128,7 +133,7 @@ def moving(folder: CollectionFolder, lease: WriterLease, *, syncer: Syncer = DIS
     with pointing(folder):
         token = lease.begin_move()
         if lease.expires:
-            for path in (folder.current, folder.rolled_back):
+            for path in (folder.current, folder.rolled_back, folder.made, folder.facts):
                 for left in folder.path.glob(f"{path.name}.*.tmp"):
                     remove(left)
         yield PointerMove(folder=folder, lease=lease, token=token, syncer=syncer)

@@ -17,6 +17,7 @@ from winnow.retrieval.catalog.sql import judgments, stability_tables
 from winnow.retrieval.catalog.sql.audit import Change, record
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import require_published
+from winnow.retrieval.catalog.sql.leases.writer_lease import require_held
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.catalog.sql.tenants import GRANTS, TENANTS, add_tenant
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
@@ -86,10 +87,11 @@ class SqlCollections:
             _add(connection, collection)
             _record(connection, "collection.create", by, after=collection)
 
-    def adopt(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
-        """Like `add`, for a corpus already on the disk; replaces an existing row of this name."""
+    def adopt(self, collection: Collection, *, under: int | None = None, by: Actor = COMMAND_LINE) -> None:
+        """Like `add`, for a corpus already on the disk; replaces an existing row. `under` as in `change`."""
         where = _by_name(_collections, collection.tenant, collection.name)
         with self._database.writing() as connection:
+            require_held(connection, collection.tenant, collection.name, token=under)
             row = connection.execute(sql.select(_collections).where(where)).first()
             if row is None:
                 _add(connection, collection)
@@ -218,13 +220,14 @@ class SqlCollections:
         embed_fields: FieldsChange = KEEP_FIELDS,
         collapse: Collapse | Literal[Keep.KEEP] = KEEP,
         mmr_lambda: float | Literal[Keep.KEEP] | None = KEEP,
+        under: int | None = None,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
         """Change the given choices, all or none of them, and return the collection as it is now.
 
         An instruction must be published or built in. The catalog does not check whether a built-in instruction or a
         reranker exists, nor whether there are documents, which fix `embed_fields`: it does not know them.
-        Also raises `InvalidRequest` for fields.
+        Also raises `InvalidRequest` for fields, and `WriterSuperseded` if the lease has another token than `under`.
         """
         choices = {
             "instruction": instruction,
@@ -238,6 +241,7 @@ class SqlCollections:
         changes: dict[str, Any] = {column: choice for column, choice in choices.items() if choice is not KEEP}
         where = _by_name(_collections, tenant, name)
         with self._database.writing() as connection:
+            require_held(connection, tenant, name, token=under)
             if isinstance(instruction, str):
                 require_published(connection, tenant, Reference.of(instruction))
             row = connection.execute(sql.select(_collections).where(where)).first()
@@ -362,16 +366,13 @@ def _row_of(collection: Collection) -> dict[str, Any]:
 
 
 def _fields_json(fields: FieldChoice) -> str | None:
-    if fields == NO_CHOICE:
-        return None
-    return json.dumps({"names": fields.names, "tokens_max": fields.tokens_max}, ensure_ascii=False)
+    body = {"names": fields.names, "tokens_max": fields.tokens_max}
+    return None if fields == NO_CHOICE else json.dumps(body, ensure_ascii=False)
 
 
 def _fields(written: str | None) -> FieldChoice:
-    if written is None:
-        return NO_CHOICE
-    found = json.loads(written)
-    return FieldChoice(names=tuple(found["names"]), tokens_max=found["tokens_max"])
+    found = None if written is None else json.loads(written)
+    return NO_CHOICE if found is None else FieldChoice(names=tuple(found["names"]), tokens_max=found["tokens_max"])
 
 
 def _collection(row: sql.Row[Any]) -> Collection:

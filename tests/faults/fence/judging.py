@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tests.faults.scripted import Model
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.store.lance_store import LanceStore
 
 
@@ -42,6 +43,7 @@ class TakenOver:
     found: Model | None  # right after its fence; None: there was no collection
     documents: Model
     generation: str  # that it published
+    left: Collection | None = None  # the catalog's row, on paths that change whole collections
 
 
 def contents(store: LanceStore) -> Model:

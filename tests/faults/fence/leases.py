@@ -39,6 +39,11 @@ class PausingLease(SqlWriterLease):
         self.count()
         return must_fence
 
+    def token(self) -> int | None:
+        token = super().token()
+        self.count()
+        return token
+
     def take_numbers(self, count: int, *, least: int) -> int:
         first = super().take_numbers(count, least=least)
         self.count()

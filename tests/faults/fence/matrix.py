@@ -140,6 +140,8 @@ def harmless_because(place: str, path: str) -> str:
         return OWN_FENCE
     if path in PATHS:
         return PATHS[path].harmless
+    if path in WHOLE_PATHS and WHOLE_PATHS[path].harmless:
+        return WHOLE_PATHS[path].harmless
     return OWN_PREFIX if place == "bucket" and path != "removal" else ""
 
 

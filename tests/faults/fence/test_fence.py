@@ -177,6 +177,24 @@ def test_a_late_removal_leaves_the_collection_of_its_successor_alone(
     assert (outcome.superseded, outcome.wrong) == (True, ())
 
 
+@pytest.mark.parametrize(
+    ("path", "at"), [("embed fields", 6), ("embed fields of a kept collection", 6), ("adoption", 5)]
+)
+def test_a_late_change_of_a_row_is_refused(path: str, at: int, in_folder: Grounds) -> None:
+    """It paused right before the transaction."""
+    outcome = paused(in_folder, in_folder.scenes_of(path)(), at)
+    assert (outcome.superseded, outcome.wrong) == (True, ())
+
+
+@pytest.mark.parametrize(("path", "at"), [("embed fields of a kept collection", 6), ("embed fields", 6)])
+def test_without_the_token_a_late_change_of_a_row_is_made(
+    path: str, at: int, in_folder: Grounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control."""
+    monkeypatch.setattr("winnow.retrieval.catalog.sql.collections.require_held", lambda *_, token: None)
+    assert paused(in_folder, in_folder.scenes_of(path)(), at).wrong != ()
+
+
 def test_what_differs_is_stale_lost_or_doubled() -> None:
     before, after = {"a": ("old", 1), "b": ("kept", 2)}, {"a": ("new", 1), "b": ("kept", 2)}
     assert [*compared(before, before, late=after)] == []

@@ -1,7 +1,8 @@
-"""The paths that change whole collections: creation, removal, restore.
+"""The paths that change whole collections: creation, removal, restore, adoption, and other fields to embed.
 
 Here the second writer is a host that finds the collection in any state, removes it if the catalog has it, makes it
-again, writes and publishes. Nothing of the first may reach that collection.
+again, writes and publishes. Nothing of the first may reach that collection. Where it keeps the collection, it writes
+documents with the properties that it finds, and those must stay.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from tests.faults.fence.leases import OneLease, PausingLease, UnfencedLease, lea
 from tests.faults.fence.paths import faults_of_next_write, faults_of_pointer, written_and_published
 from tests.faults.fence.sites import Site
 from tests.faults.scripted import DIMENSION, IDENTITY, Model, write
+from winnow.api.collections.adoption import Presumed, adopt
 from winnow.api.collections.bucket.corpora import shared_of
 from winnow.api.collections.data_folder import DataFolder
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, read_facts
-from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.catalog.collections import Collection, FieldsChange
 from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.leases.writer_lease import SqlWriterLease
-from winnow.retrieval.errors import CollectionNotFound, WinnowError
+from winnow.retrieval.document_fields import FieldChoice
+from winnow.retrieval.errors import CollectionExists, CollectionNotFound, WinnowError
 from winnow.retrieval.files.durable import make_folder
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.s3_access import BucketRoot
@@ -38,6 +41,7 @@ from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, Actor, Tenant
 
 FIRST_AT: Final = datetime(2026, 2, 1, tzinfo=UTC)
 EARLIER: Final[Model] = {"earlier": ("of the earlier collection", 2)}
+EMBEDDED: Final = FieldChoice(names=("section",), tokens_max=32)
 BROUGHT: Final[Model] = {"brought": ("by the first writer", 2)}
 
 
@@ -88,6 +92,15 @@ def _restore(disk: DataFolder, collection: Collection) -> None:
     disk.bring_in(collection, build, replace=True)
 
 
+def _embed_fields(disk: DataFolder, collection: Collection) -> None:
+    change = FieldsChange(names=EMBEDDED.names, tokens_max=EMBEDDED.tokens_max)
+    disk.change(collection.tenant, collection.name, embed_fields=change)
+
+
+def _adopt(disk: DataFolder, collection: Collection) -> None:
+    adopt(disk, collection.tenant, collection.name, presumed=Presumed(embedder=lambda: IDENTITY, chunk_tokens=64))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholePath:
     """One way to change which collection a name stands for."""
@@ -95,17 +108,28 @@ class WholePath:
     run: Callable[[DataFolder, Collection], None]
     exists: bool  # there is a collection before
     half_removed: bool = False  # of which a removal was killed
+    is_empty: bool = False
+    is_unknown: bool = False  # to the catalog
+    is_kept: bool = False  # by the second writer
+    harmless: str = ""  # why the control finds nothing, if it cannot
 
 
+BY_ROW: Final = "the lease's row refuses it, with a fence or without"
 WHOLE_PATHS: Final[dict[str, WholePath]] = {
     "creation": WholePath(run=_create, exists=False),
     "creation over a half-removed folder": WholePath(run=_create, exists=True, half_removed=True),
     "removal": WholePath(run=_remove, exists=True),
+    "embed fields": WholePath(run=_embed_fields, exists=True, is_empty=True, harmless=BY_ROW),
+    "embed fields of a kept collection": WholePath(
+        run=_embed_fields, exists=True, is_empty=True, is_kept=True, harmless=BY_ROW
+    ),
+    "adoption": WholePath(run=_adopt, exists=True, is_unknown=True, is_kept=True, harmless=BY_ROW),
     "restore": WholePath(run=_restore, exists=False),
     "restore over a collection": WholePath(run=_restore, exists=True),
 }
 WHOLE_ONLY_IN_FOLDERS: Final = {
     "creation over a half-removed folder": "in a bucket each creation has a prefix of its own, so nothing is there",
+    "adoption": "it is for folders that the catalog does not know; in a bucket there is no collection without a row",
     "restore": "a snapshot cannot be restored into a bucket; that is refused",
     "restore over a collection": "a snapshot cannot be restored into a bucket; that is refused",
 }
@@ -144,11 +168,15 @@ class WholeScene:
         disk.make(earlier)
         with disk.writing(DEFAULT_TENANT, self.name):
             store = disk.store(earlier)
+            if WHOLE_PATHS[self.path].is_empty:
+                return
             write(store, EARLIER)
             folder = disk.layout.collection(DEFAULT_TENANT, self.name)
             fold(folder, store.snapshot(), IDENTITY, lease=disk.lease(DEFAULT_TENANT, self.name))
         if WHOLE_PATHS[self.path].half_removed:
             disk.catalog.collections.remove(DEFAULT_TENANT, self.name, folder_follows=True)
+        if WHOLE_PATHS[self.path].is_unknown:
+            disk.catalog.collections.remove(DEFAULT_TENANT, self.name)
         disk.catalog.database.close()
 
     def first_lease(self, kind: type[SqlWriterLease], database: SqlDatabase, *, seconds: float) -> SqlWriterLease:
@@ -170,24 +198,30 @@ class WholeScene:
         host: str,
         fenced: Callable[[], None] = lambda: None,
     ) -> TakenOver:
-        """Make the collection again, whatever is there, write and publish."""
+        """Make the collection again, whatever is there, or keep it; write and publish."""
         held = lease(kind, database, self.name, host=host, has_own_folder=self.bucket is not None)
         disk = self._disk(held, self.root_of_second)
         folder = self.disk_folder(self.root_of_second)
         for lock in (*folder.locks, *(lock for each in folder.restorings() for lock in each.locks)):
             lock.unlink(missing_ok=True)  # which another host does not see
-        again = self._collection(FIRST_AT + timedelta(days=1))
         existed = True
         with _leaving_exchanges() if kind is UnfencedLease else nullcontext():
             try:
-                disk.remove(DEFAULT_TENANT, self.name)
+                self._keep(disk) if WHOLE_PATHS[self.path].is_kept else disk.remove(DEFAULT_TENANT, self.name)
             except CollectionNotFound:
                 existed = False
-            disk.make(again)
+            if not WHOLE_PATHS[self.path].is_kept:
+                disk.make(self._collection(FIRST_AT + timedelta(days=1)))
         with disk.writing(DEFAULT_TENANT, self.name, wait_seconds=9):
-            taken = written_and_published(self._site(disk, again), disk.store(again), held, fenced)
+            left = disk.catalog.collections.get(DEFAULT_TENANT, self.name)
+            taken = written_and_published(self._site(disk, left), disk.store(left), held, fenced)
         disk.catalog.database.close()
-        return replace(taken, found={} if existed else None)
+        return replace(taken, found={} if existed else None, left=left)
+
+    def _keep(self, disk: DataFolder) -> None:
+        if WHOLE_PATHS[self.path].is_unknown:
+            with suppress(CollectionExists):
+                _adopt(disk, self.collection)
 
     def through(self, endpoint: str) -> WholeScene:
         """Return the same scene, with the bucket reached at another address."""
@@ -204,11 +238,15 @@ class WholeScene:
         found: list[Fault] = []
         if is_acknowledged and expected.found is None and WHOLE_PATHS[self.path].run is not _remove:
             found.append(Fault(kind=Kind.LOST, said="it was acknowledged, and nothing was there"))
-        again = self._collection(FIRST_AT + timedelta(days=1))
+        again = expected.left
+        assert again is not None, "the second has found or made one"
+        is_kept = WHOLE_PATHS[self.path].is_kept
+        if is_acknowledged and is_kept and self.path != "adoption" and again.embed_fields != EMBEDDED:
+            found.append(Fault(kind=Kind.LOST, said="it was acknowledged, and the second found other fields"))
         try:
             if disk.catalog.collections.get(DEFAULT_TENANT, self.name) != again:
                 found.append(Fault(kind=Kind.STALE, said="the catalog has the first writer's collection"))
-            if read_facts(self.disk_folder(self.root_of_second)) != CollectionFacts.of(again):
+            if read_facts(self.disk_folder(self.root if is_kept else self.root_of_second)) != CollectionFacts.of(again):
                 found.append(Fault(kind=Kind.STALE, said="the facts are the first writer's"))
             with disk.writing(DEFAULT_TENANT, self.name, wait_seconds=9):
                 store, site = disk.store(again), self._site(disk, again)
@@ -240,7 +278,7 @@ class WholeScene:
 @contextmanager
 def _leaving_exchanges() -> Iterator[None]:
     """The control: a creation that does not end what earlier ones have begun."""
-    with patch.object(CollectionFolder, "exchanges", lambda _: []):
+    with patch("winnow.api.collections.folder_moves._end_earlier", lambda *_: None):
         yield
 
 

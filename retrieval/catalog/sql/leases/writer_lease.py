@@ -91,6 +91,10 @@ _RENEW: Final = sql.text(f"""
     WHERE tenant = :tenant AND collection = :collection AND token = :token AND expires_ms <> 0
     RETURNING needs_fence, next_number, store_version
 """)  # noqa: S608  likewise
+_HELD: Final = sql.text("""
+    SELECT 1 FROM writer_leases
+    WHERE tenant = :tenant AND collection = :collection AND token = :token AND expires_ms <> 0 FOR UPDATE
+""")
 _END: Final = sql.text("""
     UPDATE writer_leases SET expires_ms = :expires_ms
     WHERE tenant = :tenant AND collection = :collection AND token = :token
@@ -217,6 +221,10 @@ class SqlWriterLease:
     def renew(self, *, newest: int = 0) -> bool:
         return bool(self._renew(newest=newest).needs_fence)
 
+    def token(self) -> int | None:
+        assert self._token is not None, "only a holder changes its collection's row. This is a bug."
+        return self._token
+
     def announced(self) -> int | None:
         with self._database.reading() as connection:
             version = connection.execute(_ANNOUNCED, self._name).scalar()
@@ -333,6 +341,16 @@ class SqlWriterLease:
                 _log.warning("the lease of %s could not be renewed: %s", self._name["collection"], error.message)
             except WriterSuperseded:
                 return  # which the next commit reports
+
+
+def require_held(connection: sql.Connection, tenant: str, collection: str, *, token: int | None) -> None:
+    """Check that the lease is held under this token; no other host takes it before the transaction ends.
+
+    Nothing is compared for None: the file lock excludes other writers. Raises `WriterSuperseded`.
+    """
+    values = {"tenant": tenant, "collection": collection, "token": token}
+    if token is not None and connection.execute(_HELD, values).first() is None:
+        raise WriterSuperseded(f"{collection} is now written to by another host")
 
 
 def _without_flush(connection: sql.Connection) -> None:
