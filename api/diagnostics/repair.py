@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from winnow.api.collections.data_folder import DataFolder
+from winnow.api.collections.folder_moves import take_away
 from winnow.api.collections.unregistered import Stranger, is_removed, strangers
 from winnow.api.diagnostics.collection_files import repair_files
 from winnow.api.formatting import counted
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.sql.leases.writer_lease import BUSY_SECONDS_MAX
-from winnow.retrieval.errors import CollectionBusy, StorageError, StoreCorrupt
+from winnow.retrieval.errors import CollectionBusy, StorageError, StoreCorrupt, WriterSuperseded
 from winnow.retrieval.files.durable import remove
 from winnow.retrieval.files.layout import CollectionFolder, created_at_of
-from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.cleanup import clean_damaged, remove_left_over
 from winnow.retrieval.generation.history import fold
 from winnow.retrieval.generation.listing import listed
@@ -28,6 +28,7 @@ from winnow.retrieval.generation.pointer import pointer_fault
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.store.checksums import find_damage
 from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.tenancy import TenantName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ def _collection(disk: DataFolder, collection: Collection, kept: int, wish: Index
     lease = disk.lease(collection.tenant, collection.name)
     with lease.writing(folder, wait_seconds=BUSY_SECONDS_MAX):
         disk.require_meant(collection, folder)  # leftovers of another collection must stay
+        collection = disk.catalog.collections.get(collection.tenant, collection.name)  # its fields may have changed
         gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX, lease=lease)
         if gone.removed:
             yield Repair(collection=collection.shown, did=f"removed {', '.join(gone.removed)}")
@@ -121,7 +123,7 @@ def _is_torn(folder: CollectionFolder) -> bool:
 
 
 def _remove_strangers(disk: DataFolder) -> Iterator[Stranger]:
-    """Remove leftovers under their locks: collections being created or restored just now are not leftovers."""
+    """Remove leftovers under their leases: collections being created or restored just now are not leftovers."""
     for each in strangers(disk):
         if each.is_unknown or each.path.is_symlink() or not each.path.is_dir():
             continue
@@ -129,7 +131,8 @@ def _remove_strangers(disk: DataFolder) -> Iterator[Stranger]:
             remove(each.path)
             yield each
             continue
-        with contextlib.suppress(CollectionBusy), writing(CollectionFolder(each.path)):
+        folder, lease = CollectionFolder(each.path), disk.lease(TenantName(each.tenant), each.path.name)
+        with contextlib.suppress(CollectionBusy, WriterSuperseded), lease.writing(folder):
             if each in strangers(disk):
-                remove(each.path)
+                remove(take_away(folder, lease))
                 yield each

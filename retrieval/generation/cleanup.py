@@ -63,7 +63,10 @@ def clean_damaged(folder: CollectionFolder, *, wait_seconds: float = 0.0, lease:
 def remove_left_over(folder: CollectionFolder, *, wait_seconds: float = 0.0, lease: WriterLease = ONE_HOST) -> Cleaned:
     """Remove everything that `left_over` lists, without concurrent builds. The caller also holds the writer's lock."""
     with lease.folding(folder, wait_seconds=wait_seconds), moving(folder, lease) as move:
-        return _remove(left_over(folder), move)
+        gone = left_over(folder)
+        lease.renew()  # so nothing of it is another host's that has taken over
+        lease.still_folding()
+        return _remove(gone, move)
 
 
 def clean_locked(folder: CollectionFolder, lease: WriterLease, *, kept: int, now: float) -> Cleaned:
@@ -73,6 +76,7 @@ def clean_locked(folder: CollectionFolder, lease: WriterLease, *, kept: int, now
     with moving(folder, lease) as move:
         unfinished = sorted(folder.generations.glob("*.tmp"))
         gone = [folder.generations / name for name in (*never_current(folder), *_too_old(folder, kept=kept, now=now))]
+        lease.still_folding()  # so nothing unfinished is another host's that has taken over
         return _remove([*unfinished, *gone], move)
 
 
