@@ -28,7 +28,6 @@ from winnow.retrieval.generation.pointer import pointer_fault
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.store.checksums import find_damage
 from winnow.retrieval.store.lance_store import LanceStore
-from winnow.retrieval.tenancy import TenantName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +130,7 @@ def _remove_strangers(disk: DataFolder) -> Iterator[Stranger]:
             remove(each.path)
             yield each
             continue
-        folder, lease = CollectionFolder(each.path), disk.lease(TenantName(each.tenant), each.path.name)
+        folder, lease = CollectionFolder(each.path), disk.catalog.leases.of(each.tenant, each.path.name)
         with contextlib.suppress(CollectionBusy, WriterSuperseded), lease.writing(folder):
             if each in strangers(disk):
                 remove(take_away(folder, lease))
