@@ -29,9 +29,9 @@ _REPEATED_AFTER_SECONDS: Final = 0.05  # by then the callback has returned
 def ending_at_once() -> Iterator[None]:
     """End the process on SIGINT and SIGTERM, without clean-up, for a block that loads or reads.
 
-    Its exit code is what shells give: 130 or 143. As process 1 of a container it ends as well, which ignores signals
-    that have no handler. A signal that is ignored, as after `nohup`, stays ignored. Does nothing outside the main
-    thread.
+    SIGINT ends it with 130, as commands end that are interrupted later. SIGTERM ends it as if nothing handled it, which
+    is no failure to systemd; process 1 of a container, to which that does nothing, with 143. A signal that is ignored,
+    as after `nohup`, stays ignored. Does nothing outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -54,6 +54,9 @@ def repeat_lost_interrupts() -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     del frame
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
     os._exit(_SHELLS_ADD + number)  # SystemExit could be lost just as well
 
 

@@ -77,7 +77,7 @@ def test_an_interrupted_run_says_so_and_goes_on(bench: Bench, undisturbed: tuple
 def test_a_service_ends_wherever_its_start_is_interrupted(tmp_path: Path, number: signal.Signals):
     """A first Ctrl-C could be lost, and another module be half imported, which ended in a traceback."""
     command = [sys.executable, "-m", "winnow.api.cli", "serve", "--port", "0", "--data", str(tmp_path)]
-    codes = {0, 128 + number, -number}  # once it answers, before, and before its first line of Python
+    codes = {0, 128 + number, -number}  # once it answers, as an interrupted command, and as if nothing handled it
     for seconds in (0.4, 0.9, 1.4, 1.9, 2.4):
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             time.sleep(seconds)
