@@ -161,7 +161,7 @@ def _outcomes(
     new = grounds.scenes_of(store_path, has_failed=path == FENCING, replaces=again.startswith("made again"))
     paused = Pauses(new=new, url=grounds.url, database=grounds.database, second=second)
     if pause == "stopped":
-        yield from paused.after_renewals()
+        yield from paused.after_renewals(2 if path == "rollback" else 1)  # before its move it is not late
     elif pause == "random":
         yield from paused.at_random(pauses, random.Random(seed))
     elif grounds.s3 is None:

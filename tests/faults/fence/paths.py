@@ -182,13 +182,17 @@ class StoreScene:
         elif expected.found is not None:
             found += faults_at_take_over(expected.found, self.before, self.after, is_acknowledged=is_acknowledged)
         held = lease(SqlWriterLease, database, self.site.name)
-        with held.writing(lock_of(site, "third"), wait_seconds=TAKE_OVER_SECONDS_MAX):
-            store = site.open(held)
-            found += compared(contents(store), expected.documents, late=late)
-            found += repeated_numbers(store)
-            found += faults_of_pointer(site, store, expected.generation)
-            found += faults_of_next_write(store)
-        return found + [Fault(kind=Kind.LOST, said=said) for said in site.faults(store)]
+        try:
+            with held.writing(lock_of(site, "third"), wait_seconds=TAKE_OVER_SECONDS_MAX):
+                store = site.open(held)
+                found += compared(contents(store), expected.documents, late=late)
+                found += repeated_numbers(store)
+                found += faults_of_pointer(site, store, expected.generation)
+                found += faults_of_next_write(store)
+            found += [Fault(kind=Kind.LOST, said=said) for said in site.faults(store)]
+        except StoreCorrupt as error:
+            found.append(Fault(kind=Kind.LOST, said=f"{type(error).__name__}: {error.message}"))
+        return found
 
 
 def prepared(path: str, root: Path) -> Model:

@@ -81,9 +81,9 @@ class Pauses:
     database: SqlDatabase
     second: type[SqlWriterLease] = SqlWriterLease
 
-    def after_renewals(self) -> Iterator[Outcome]:
+    def after_renewals(self, first: int = 1) -> Iterator[Outcome]:
         """Stop a writer after it has taken its lease, and after each renewal: so right before each of its commits."""
-        for at in itertools.count(1):
+        for at in itertools.count(first):
             scene = self._begun()
             with self._first(scene, at=at) as (process, _):
                 if not is_stopped(process):
