@@ -4,7 +4,7 @@ Among several hosts, one may be paused anywhere, and another then write document
 
     store    fenced before its documents are counted, so that no earlier writer's arrive later
     row      changed in a transaction that holds the lease's row, so no other host has taken over
-    facts    written from the row, which is read after their move has begun. Whoever changes the row afterwards, or
+    facts    written from the row, which is read after their move has begun. A host that changes the row afterwards, or
              replaces the collection, begins a later move: a late one changes nothing
 """
 

@@ -83,7 +83,7 @@ def stamp_where_it_is(folder: CollectionFolder, at: datetime, lease: WriterLease
     Raises `WriterSuperseded`, `CollectionBusy`, `WriteFailed`.
     """
     with moving(folder, lease, syncer=syncer) as move:
-        lease.renew()  # whoever replaces the collection after this begins a later move
+        lease.renew()  # a host that replaces the collection after this begins a later move
         move.write(folder.made, creation_stamp(at))
 
 

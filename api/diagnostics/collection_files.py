@@ -88,7 +88,7 @@ def repair_files(folder: CollectionFolder, collection: Collection, lease: Writer
         yield "wrote made from the catalog"
     if not folder.facts.exists() or _facts_in(folder) is None:
         with moving(folder, lease) as move:
-            lease.renew()  # whoever replaces the collection after this begins a later move
+            lease.renew()  # a host that replaces the collection after this begins a later move
             move.write(folder.facts, CollectionFacts.of(collection).written())
         yield "wrote collection.json from the catalog"
     if rollback_fault(folder):
