@@ -251,6 +251,8 @@ def _exit_code() -> int:
         app()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else Exit.FAILED if ended.code else 0
+    except KeyboardInterrupt:  # before typer looks for it
+        return Exit.INTERRUPTED
     except WinnowError as error:
         Terminal().fail(error.message + _hint(error))
         return Exit.USAGE if isinstance(error, CallerError) else Exit.FAILED

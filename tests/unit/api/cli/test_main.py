@@ -41,3 +41,13 @@ def test_imports_are_not_looked_through_for_cycles(monkeypatch: pytest.MonkeyPat
         gc.set_threshold(*before)
     assert found == [main.COLLECTED_AFTER]
     assert main.COLLECTED_AFTER >= 100_000
+
+
+def test_an_interrupt_outside_of_typer_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the exit code of an interrupted command."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "app", interrupted)
+    assert main._exit_code() == 130
