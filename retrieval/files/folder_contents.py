@@ -18,7 +18,8 @@ def contents_of(folder: CollectionFolder) -> list[str]:
     """Return the names in the folder without locks and torn small files; if none, nothing can be lost."""
     path = folder.path
     if not path.is_dir():
-        return [path.name] if path.exists() or path.is_symlink() else []
+        is_other = (path.exists() or path.is_symlink()) and not path.is_dir()  # not a folder that was made just now
+        return [path.name] if is_other else []
     small_files = (folder.made, folder.facts, folder.current, folder.rolled_back)
     torn = {temporary_for(each) for each in small_files}  # never acknowledged
     for each in (folder.current, folder.rolled_back):
