@@ -28,7 +28,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.limits import (
@@ -67,6 +67,11 @@ class FieldChoice:
 
     names: tuple[str, ...] = ()
     tokens_max: int = FIELD_TOKENS_DEFAULT
+
+    @classmethod
+    def of(cls, written: Mapping[str, Any]) -> FieldChoice:
+        """Return the choice that was written as JSON with these names."""
+        return cls(names=tuple(written["names"]), tokens_max=written["tokens_max"])
 
     def lines_of(self, chunk: Chunk) -> FieldLines:
         """Return the lines of a chunk: fields of its document, its section and its location."""

@@ -31,7 +31,7 @@ from winnow.retrieval.errors import (
 )
 from winnow.retrieval.files.durable import DISK, Syncer, keep_private, make_folder, remove
 from winnow.retrieval.files.folder_contents import contents_of, is_begun
-from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of, stamp_created
+from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of, creation_stamp, stamp_created
 from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.files.opened_files import OpenedFiles
 from winnow.retrieval.files.s3_access import BucketRoot
@@ -381,7 +381,8 @@ class DataFolder:
         found = created_at_of(folder)
         if found is None and contents_of(folder):  # created by an earlier winnow
             lease = self.lease(collection.tenant, collection.name)
-            folder_moves.stamp_where_it_is(folder, collection.created_at, lease, syncer=syncer)
+            stamp = creation_stamp(collection.created_at)
+            folder_moves.write_where_it_is(folder, folder.made, stamp, lease, syncer=syncer)
         elif found not in {None, collection.created_at}:
             raise FolderUnknown(other(self._shown(folder), collection, found))
 

@@ -31,7 +31,7 @@ from typing import Final
 
 from winnow.retrieval.errors import CollectionBusy, CollectionExists, SnapshotCorrupt, WinnowError, WriteFailed
 from winnow.retrieval.files.durable import DISK, Syncer, make_folder, remove, write_errors
-from winnow.retrieval.files.layout import CollectionFolder, Exchange, created_at_of, creation_stamp
+from winnow.retrieval.files.layout import CollectionFolder, Exchange, created_at_of
 from winnow.retrieval.files.lease import ONE_HOST, WriterLease
 from winnow.retrieval.files.locks import is_written
 from winnow.retrieval.generation.pointer import moving
@@ -77,14 +77,16 @@ def _end_earlier(folder: CollectionFolder, lease: WriterLease) -> None:
         _end(folder, left.path)
 
 
-def stamp_where_it_is(folder: CollectionFolder, at: datetime, lease: WriterLease, *, syncer: Syncer = DISK) -> None:
-    """Write the creation time of a collection that is there. The caller holds the lease.
+def write_where_it_is(
+    folder: CollectionFolder, path: Path, content: bytes, lease: WriterLease, *, syncer: Syncer = DISK
+) -> None:
+    """Write a small file of a collection that is there, one that `moving` knows. The caller holds the lease.
 
     Raises `WriterSuperseded`, `CollectionBusy`, `WriteFailed`.
     """
     with moving(folder, lease, syncer=syncer) as move:
         lease.renew()  # a host that replaces the collection after this begins a later move
-        move.write(folder.made, creation_stamp(at))
+        move.write(path, content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

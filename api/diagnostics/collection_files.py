@@ -12,13 +12,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from winnow.api.collections.folder_moves import stamp_where_it_is
+from winnow.api.collections.folder_moves import write_where_it_is
 from winnow.retrieval.backup.integrity import faults
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, read_facts
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.errors import StorageError, StoreCorrupt
 from winnow.retrieval.files.durable import write_file
-from winnow.retrieval.files.layout import NEXT_NUMBER, CollectionFolder
+from winnow.retrieval.files.layout import NEXT_NUMBER, CollectionFolder, creation_stamp
 from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.generation.open import numbers_in
 from winnow.retrieval.generation.pointer import moving, names, pointer_fault, rollback_fault
@@ -84,12 +84,10 @@ def number_fault(folder: CollectionFolder, store: LanceStore) -> str | None:
 def repair_files(folder: CollectionFolder, collection: Collection, lease: WriterLease) -> Iterator[str]:
     """Restore what can be derived, one sentence each. The caller holds the lease. Raises `StorageError`."""
     if not folder.made.exists() or _is_unreadable(folder):
-        stamp_where_it_is(folder, collection.created_at, lease)
+        write_where_it_is(folder, folder.made, creation_stamp(collection.created_at), lease)
         yield "wrote made from the catalog"
     if not folder.facts.exists() or _facts_in(folder) is None:
-        with moving(folder, lease) as move:
-            lease.renew()  # a host that replaces the collection after this begins a later move
-            move.write(folder.facts, CollectionFacts.of(collection).written())
+        write_where_it_is(folder, folder.facts, CollectionFacts.of(collection).written(), lease)
         yield "wrote collection.json from the catalog"
     if rollback_fault(folder):
         with moving(folder, lease) as move:

@@ -159,7 +159,7 @@ def _calibration(row: sql.Row[Any]) -> Calibration:
             reranker=row.reranker,
             revision=row.revision,
             instruction_sha256=row.instruction_sha256,
-            fields=FieldChoice(names=tuple(fields["names"]), tokens_max=fields["tokens_max"]),
+            fields=FieldChoice.of(fields),
         ),
         instruction=row.instruction,
         made_at=datetime.fromisoformat(row.made_at),

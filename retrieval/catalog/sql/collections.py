@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final, Literal
@@ -366,13 +367,11 @@ def _row_of(collection: Collection) -> dict[str, Any]:
 
 
 def _fields_json(fields: FieldChoice) -> str | None:
-    body = {"names": fields.names, "tokens_max": fields.tokens_max}
-    return None if fields == NO_CHOICE else json.dumps(body, ensure_ascii=False)
+    return None if fields == NO_CHOICE else json.dumps(asdict(fields), ensure_ascii=False)
 
 
 def _fields(written: str | None) -> FieldChoice:
-    found = None if written is None else json.loads(written)
-    return NO_CHOICE if found is None else FieldChoice(names=tuple(found["names"]), tokens_max=found["tokens_max"])
+    return NO_CHOICE if written is None else FieldChoice.of(json.loads(written))
 
 
 def _collection(row: sql.Row[Any]) -> Collection:

@@ -185,10 +185,7 @@ class StoreScene:
         try:
             with held.writing(lock_of(site, "third"), wait_seconds=TAKE_OVER_SECONDS_MAX):
                 store = site.open(held)
-                found += compared(contents(store), expected.documents, late=late)
-                found += repeated_numbers(store)
-                found += faults_of_pointer(site, store, expected.generation)
-                found += faults_of_next_write(store)
+                found += faults_of_contents(site, store, expected, late=late)
             found += [Fault(kind=Kind.LOST, said=said) for said in site.faults(store)]
         except StoreCorrupt as error:
             found.append(Fault(kind=Kind.LOST, said=f"{type(error).__name__}: {error.message}"))
@@ -223,6 +220,16 @@ def written_and_published(site: Site, store: LanceStore, held: SqlWriterLease, f
 def only(model: Model) -> tuple[str, str, int]:
     ((name, (text, pieces)),) = model.items()
     return name, text, pieces
+
+
+def faults_of_contents(site: Site, store: LanceStore, expected: TakenOver, *, late: Model) -> list[Fault]:
+    """Compare what is stored and what serves, and write once more; the caller holds the lease."""
+    return [
+        *compared(contents(store), expected.documents, late=late),
+        *repeated_numbers(store),
+        *faults_of_pointer(site, store, expected.generation),
+        *faults_of_next_write(store),
+    ]
 
 
 def faults_of_pointer(site: Site, store: LanceStore, generation: str) -> Sequence[Fault]:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
-from tests.faults.fence.judging import Fault, Kind, TakenOver, compared, contents, repeated_numbers
+from tests.faults.fence.judging import Fault, Kind, TakenOver
 from tests.faults.fence.leases import OneLease, PausingLease, UnfencedLease, lease
-from tests.faults.fence.paths import faults_of_next_write, faults_of_pointer, written_and_published
+from tests.faults.fence.paths import faults_of_contents, written_and_published
 from tests.faults.fence.sites import Site
 from tests.faults.scripted import DIMENSION, IDENTITY, Model, write
 from winnow.api.collections.adoption import Presumed, adopt
@@ -250,10 +250,7 @@ class WholeScene:
                 found.append(Fault(kind=Kind.STALE, said="the facts are the first writer's"))
             with disk.writing(DEFAULT_TENANT, self.name, wait_seconds=9):
                 store, site = disk.store(again), self._site(disk, again)
-                found += compared(contents(store), expected.documents, late=EARLIER | BROUGHT)
-                found += repeated_numbers(store)
-                found += faults_of_pointer(site, store, expected.generation)
-                found += faults_of_next_write(store)
+                found += faults_of_contents(site, store, expected, late=EARLIER | BROUGHT)
             found += [Fault(kind=Kind.LOST, said=said) for said in site.faults(store)]
         except WinnowError as error:
             found.append(Fault(kind=Kind.LOST, said=f"{type(error).__name__}: {error.message}"))
