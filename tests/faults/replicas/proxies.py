@@ -7,15 +7,21 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from tests.faults.replicas.services import PROJECT, STOP_SECONDS_MAX, Replica, free_ports, wait_for_port
+from tests.faults.replicas.services import PROJECT, STOP_SECONDS_MAX, free_ports, wait_for_port
 from tests.orphans import ends_with_parent
 
 CONFIGURATIONS: Final = PROJECT / "deploy" / "balance"
 PROXIES: Final = {"nginx": "nginx-light", "haproxy": "haproxy"}  # and their packages of Debian and Ubuntu
+
+
+class Listening(Protocol):
+    """A service on loopback."""
+
+    port: int
 
 
 def program(proxy: str) -> str | None:
@@ -29,15 +35,33 @@ def why_not(proxy: str) -> str | None:
     return f"{proxy} is not installed (Debian and Ubuntu: apt-get install {PROXIES[proxy]})"
 
 
+def as_shipped(text: str) -> str:
+    return text
+
+
 @contextlib.contextmanager
-def balanced(folder: Path, behind: Sequence[Replica], *, proxy: str = "nginx", repeats: bool = True) -> Iterator[str]:
-    """Run the proxy before these replicas, and return its URL. Without `repeats`: a control."""
+def balanced(
+    folder: Path,
+    behind: Sequence[Listening],
+    *,
+    proxy: str = "nginx",
+    repeats: bool = True,
+    change: Callable[[str], str] = as_shipped,
+) -> Iterator[str]:
+    """Run the proxy before these services, and return its URL. Without `repeats`: a control.
+
+    Its configuration is the shipped one after `change`, with addresses on loopback. Its log is `PROXY-*/log`.
+    """
     (port,) = free_ports(1)
     place = folder / f"{proxy}-{port}"
     place.mkdir()
-    configured = {"nginx": nginx_configuration, "haproxy": haproxy_configuration}[proxy]
+    shipped, configured = {
+        "nginx": ("nginx.conf", nginx_configuration),
+        "haproxy": ("haproxy.cfg", haproxy_configuration),
+    }[proxy]
+    text = with_servers(change((CONFIGURATIONS / shipped).read_text(encoding="utf-8")), behind)
     path = place / "configuration"
-    path.write_text(configured(place, port, behind, repeats=repeats), encoding="utf-8")
+    path.write_text(configured(text, place, port, repeats=repeats), encoding="utf-8")
     command = program(proxy)
     assert command is not None
     flags = {"nginx": ["-c"], "haproxy": ["-db", "-f"]}[proxy]
@@ -51,10 +75,21 @@ def balanced(folder: Path, behind: Sequence[Replica], *, proxy: str = "nginx", r
         process.wait(STOP_SECONDS_MAX)
 
 
-def nginx_configuration(place: Path, port: int, behind: Sequence[Replica], *, repeats: bool) -> str:
-    servers = "".join(f"        server 127.0.0.1:{each.port} max_fails=1 fail_timeout=2s;\n" for each in behind)
-    text = (CONFIGURATIONS / "nginx.conf").read_text(encoding="utf-8")
-    text = re.sub(r"( +server winnow-\d:8000 [^\n]*\n)+", servers, text)
+def with_servers(text: str, behind: Sequence[Listening]) -> str:
+    """Repeat each line of the first server for all of these, and leave out the lines of the others."""
+    lines = []
+    for line in text.splitlines(keepends=True):
+        if not re.match(r" +server winnow-\d", line):
+            lines.append(line)
+        elif "winnow-1:8000" in line:
+            lines += [
+                line.replace("winnow-1:8000", f"127.0.0.1:{each.port}").replace("winnow-1", f"winnow-{at}")
+                for at, each in enumerate(behind, start=1)
+            ]
+    return "".join(lines)
+
+
+def nginx_configuration(text: str, place: Path, port: int, *, repeats: bool) -> str:
     text = text.replace("/tmp/", f"{place}/").replace("listen 8080;", f"listen 127.0.0.1:{port};")
     text = text.replace("worker_processes auto;", "worker_processes 1;\ndaemon off;")
     if os.geteuid() == 0:
@@ -62,13 +97,9 @@ def nginx_configuration(place: Path, port: int, behind: Sequence[Replica], *, re
     return text if repeats else re.sub(r"proxy_next_upstream error[^;]*;", "proxy_next_upstream off;", text)
 
 
-def haproxy_configuration(place: Path, port: int, behind: Sequence[Replica], *, repeats: bool) -> str:
+def haproxy_configuration(text: str, place: Path, port: int, *, repeats: bool) -> str:
     del place  # it writes nothing
-    servers = "".join(f"    server winnow-{at} 127.0.0.1:{each.port}\n" for at, each in enumerate(behind, start=1))
-    text = (CONFIGURATIONS / "haproxy.cfg").read_text(encoding="utf-8")
-    text = re.sub(r"( +server winnow-\d winnow-\d:8000\n)+", servers, text).replace(
-        "bind :8080", f"bind 127.0.0.1:{port}"
-    )
+    text = text.replace("bind :8080", f"bind 127.0.0.1:{port}")
     if repeats:
         return text
-    return text.replace("    retries 2\n", "    retries 0\n").replace("    option redispatch 1\n", "")
+    return re.sub(r"retries \d", "retries 0", text).replace("    option redispatch 1\n", "")
