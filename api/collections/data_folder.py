@@ -14,7 +14,7 @@ from winnow.api.collections.bucket.pairing import opened_with_bucket, require_us
 from winnow.api.collections.catalog import Catalog
 from winnow.api.collections.described import Described
 from winnow.api.collections.embed_fields import changing_embed_fields
-from winnow.api.collections.folder_words import adopting, other
+from winnow.api.collections.own_folder import found_in, other, refuse_foreign, require_own
 from winnow.api.settings import Settings
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
 from winnow.retrieval.catalog.collections import KEEP, KEEP_FIELDS, Choice, Collection, FieldsChange, Keep
@@ -22,7 +22,6 @@ from winnow.retrieval.catalog.sql.leases.writer_lease import host_with
 from winnow.retrieval.errors import (
     CollectionBusy,
     CollectionExists,
-    CollectionNotFound,
     FolderUnknown,
     InvalidRequest,
     StorageError,
@@ -30,7 +29,7 @@ from winnow.retrieval.errors import (
     WinnowError,
 )
 from winnow.retrieval.files.durable import DISK, Syncer, keep_private, make_folder, remove
-from winnow.retrieval.files.folder_contents import contents_of, is_begun
+from winnow.retrieval.files.folder_contents import contents_of
 from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of, creation_stamp, stamp_created
 from winnow.retrieval.files.lease import WriterLease
 from winnow.retrieval.files.opened_files import OpenedFiles
@@ -205,7 +204,7 @@ class DataFolder:
         """
         self.require_unmoved()
         folder = self.layout.collection(collection.tenant, collection.name)
-        self._require_own(collection.tenant, folder)  # before the lock, which is a file in that folder
+        self._refuse_foreign(collection.tenant, folder)
         lease = self.lease(collection.tenant, collection.name)
         with lease.writing(folder, wait_seconds=self.catalog.leases.busy_seconds):
             self.require_free(collection.tenant, collection.name)
@@ -290,7 +289,7 @@ class DataFolder:
 
     def require_free(self, tenant: TenantName, name: str) -> None:
         """Raise `CollectionExists` if the name is taken."""
-        if self._has(tenant, name):
+        if found_in(self.catalog, tenant, name) is not None:
             raise CollectionExists(name)
 
     def bring_in(
@@ -311,7 +310,9 @@ class DataFolder:
         """
         self.require_unmoved()
         folder = self.layout.collection(collection.tenant, collection.name)
-        self._require_room(collection, folder, replace=replace)
+        if not replace:
+            self.require_free(collection.tenant, collection.name)
+        self._refuse_foreign(collection.tenant, folder)
         lease = self.lease(collection.tenant, collection.name)
         with folder_moves.restoring(folder, sharing=self.catalog.leases.sharing) as work:
             self.catalog.collections.begin(collection)
@@ -322,10 +323,12 @@ class DataFolder:
                 lease.writing(folder, wait_seconds=self.catalog.leases.busy_seconds),
                 lease.folding(folder, wait_seconds=self.catalog.leases.busy_seconds),
             ):
-                self._require_room(collection, folder, replace=replace)
+                if not replace:
+                    self.require_free(collection.tenant, collection.name)
+                self._require_own(collection.tenant, folder)
                 folder_moves.require_not_ended(work, collection.created_at)
                 self.catalog.collections.begin(collection, is_alone=True)  # again: another creation has ended it
-                if (old := self._found(collection.tenant, collection.name)) is not None:
+                if (old := found_in(self.catalog, collection.tenant, collection.name)) is not None:
                     lease.renew()  # so the row was not read after another host took over
                     self._mark_for_removal(old, folder, syncer=syncer)
                     self.catalog.collections.remove(old.tenant, old.name, made_at=old.created_at, folder_follows=True)
@@ -346,19 +349,13 @@ class DataFolder:
             self.catalog.collections.forget_abandoned(collection.tenant, collection.name, given_up)  # it has no files
         self.require_unmoved()
 
-    def _require_room(self, collection: Collection, folder: CollectionFolder, *, replace: bool) -> None:
-        """Check that a collection can be added. Raises `CollectionExists`, `FolderUnknown`."""
-        if not replace:
-            self.require_free(collection.tenant, collection.name)
-        self._require_own(collection.tenant, folder)
-
     def _require_own(self, tenant: TenantName, folder: CollectionFolder) -> None:
-        """Check that this catalog wrote everything in the folder. Raises `FolderUnknown`."""
-        name = folder.path.name
-        if self.bucket is not None or self._has(tenant, name) or not contents_of(folder):
-            return  # in a bucket the folder is a cache; what it holds of an earlier collection is dropped
-        if not is_begun(folder, self.catalog.collections.begun(tenant, name)) and not self._has(tenant, name):
-            raise FolderUnknown(f"{self._shown(folder)} is not empty; {adopting(tenant, name)}, or move it away")
+        if self.bucket is None:  # else the folder is a cache; what it holds of an earlier collection is dropped
+            require_own(self.catalog, tenant, folder)
+
+    def _refuse_foreign(self, tenant: TenantName, folder: CollectionFolder) -> None:
+        if self.bucket is None:
+            refuse_foreign(self.catalog, tenant, folder)
 
     def require_meant(self, collection: Collection, folder: CollectionFolder) -> None:
         """Check that the folder holds the catalog's collection, not another one of the same name.
@@ -371,10 +368,10 @@ class DataFolder:
             return
         if found is None or found == collection.created_at:
             return
-        now = self._found(collection.tenant, collection.name)
+        now = found_in(self.catalog, collection.tenant, collection.name)
         if now is None or now.created_at != collection.created_at:
             raise CollectionBusy(f"{collection.name} has just been replaced")
-        raise StoreCorrupt(other(self._shown(folder), collection, found))
+        raise StoreCorrupt(other(folder, collection, found))
 
     def _mark_for_removal(self, collection: Collection, folder: CollectionFolder, *, syncer: Syncer = DISK) -> None:
         """Mark the folder as ours, however far its removal gets. Raises `FolderUnknown`."""
@@ -384,17 +381,4 @@ class DataFolder:
             stamp = creation_stamp(collection.created_at)
             folder_moves.write_where_it_is(folder, folder.made, stamp, lease, syncer=syncer)
         elif found not in {None, collection.created_at}:
-            raise FolderUnknown(other(self._shown(folder), collection, found))
-
-    def _shown(self, folder: CollectionFolder) -> str:
-        """Return the path within the data folder, whose own location is hidden from tenants."""
-        return folder.path.relative_to(self.layout.root).as_posix()
-
-    def _found(self, tenant: TenantName, name: str) -> Collection | None:
-        try:
-            return self.catalog.collections.get(tenant, name)
-        except CollectionNotFound:
-            return None
-
-    def _has(self, tenant: TenantName, name: str) -> bool:
-        return self._found(tenant, name) is not None
+            raise FolderUnknown(other(folder, collection, found))

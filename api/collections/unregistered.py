@@ -63,4 +63,4 @@ def _is_unknown(disk: DataFolder, tenant: str, folder: CollectionFolder) -> bool
     path = folder.path  # a dangling link may lead to a disk that is not mounted
     if not _NAME.fullmatch(path.name) or not (path.is_dir() or path.is_symlink()) or not contents_of(folder):
         return False
-    return not is_begun(folder, disk.catalog.collections.begun(tenant, folder.path.name))
+    return not is_begun(folder, lambda: disk.catalog.collections.begun(tenant, folder.path.name))

@@ -6,6 +6,7 @@ begun and not finished. Anything else may be a user's data and is left alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Collection as AnyOf
 from datetime import datetime
 from pathlib import Path
@@ -44,9 +45,12 @@ def _holds_no_data(corpus: Path) -> bool:
     return not (any((corpus / "_versions").glob("*.manifest")) and any((corpus / "data").glob("*")))
 
 
-def is_begun(folder: CollectionFolder, begun: AnyOf[datetime]) -> bool:
-    """Whether the content was begun at one of these times and not finished."""
+def is_begun(folder: CollectionFolder, begun: Callable[[], AnyOf[datetime]]) -> bool:
+    """Whether the content was begun at one of these times and not finished.
+
+    `begun` is asked after the folder was read: a restore that begins meanwhile is noted there before it writes.
+    """
     exchanged = [part for each in folder.exchanges() for part in (each.new, each.old)]
     parts = (folder, *folder.restorings(), folder.replaced, *exchanged)
     marks = {created_at_of(part) for part in parts if part.made.exists()}
-    return bool(marks) and all(mark in begun for mark in marks)
+    return bool(marks) and marks <= {*begun()}
