@@ -13,6 +13,7 @@ import errno
 import gc
 import logging
 import resource
+import select
 import signal
 import socket
 import sys
@@ -136,6 +137,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._drained_at is not None:
+            await _accept_last(sockets or [])
             for each in self.servers:
                 each.close()
             for bound in sockets or []:
@@ -156,3 +158,20 @@ class Server(uvicorn.Server):
                 len(self.connections),
                 passed_over,
             )
+
+
+async def _accept_last(sockets: list[socket.socket]) -> None:
+    """Let the event loop accept what the system holds, and no more: closing a socket resets what waits there.
+
+    A connection that asyncio has accepted but not yet set up when its server is closed would never be answered.
+    """
+    loop, waiting = asyncio.get_running_loop(), select.poll()
+    for each in sockets:
+        waiting.register(each, select.POLLIN)
+    for _ in range(BACKLOG // ACCEPTED_AT_ONCE):
+        if not waiting.poll(0):
+            break
+        await asyncio.sleep(0)  # one round of the loop
+    for each in sockets:
+        loop.remove_reader(each)
+    await asyncio.sleep(0)  # sets up what the last round accepted

@@ -20,14 +20,15 @@ from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from tests.wire_service import Wire, head
 from winnow.api.http.app import create_app
 from winnow.api.http.connections import Connections
-from winnow.api.http.server import BACKLOG, Server
+from winnow.api.http.server import ACCEPTED_AT_ONCE, BACKLOG, Server
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 DRAIN_SECONDS = 1
+LONGER_SECONDS = 4  # a few requests are answered within this time on any machine
 
 
 class Service:
-    """Answers "ready" or "stopping"; /slow only when it is let go."""
+    """Answers "ready" or "stopping"; /slow only when it is let go, and so long nothing at all after /busy."""
 
     def __init__(self) -> None:
         self.state = b"ready"
@@ -45,6 +46,9 @@ class Service:
         if scope["path"] == "/slow":
             self.asked_slowly.set()
             await asyncio.to_thread(self.may_go_on.wait, 10)
+        if scope["path"] == "/busy":
+            self.asked_slowly.set()
+            self.may_go_on.wait(250)  # the event loop, too
         body = self.state
         headers = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -79,7 +83,7 @@ def is_refused(port: int) -> bool:
 def test_requests_are_answered_until_the_port_closes(caplog: pytest.LogCaptureFixture) -> None:
     """Old connections and new ones; each answer tells the balancer to leave the connection."""
     service = Service()
-    with running(service) as (server, port, thread):
+    with running(service, drain_seconds=LONGER_SECONDS) as (server, port, thread):
         kept = Wire(port, head("GET", "/"))
         status, headers, body = kept.answer()
         assert (status, headers.get("connection"), body) == (200, None, b"ready")
@@ -91,11 +95,10 @@ def test_requests_are_answered_until_the_port_closes(caplog: pytest.LogCaptureFi
             assert (status, headers.get("connection"), body) == (200, "close", b"stopping")
             assert wire.is_closed()
         assert not is_refused(port)
-        assert time.monotonic() - began < DRAIN_SECONDS
-        thread.join(10)
-        assert time.monotonic() - began > DRAIN_SECONDS
+        thread.join()
+        assert time.monotonic() - began > LONGER_SECONDS
         assert is_refused(port)
-    assert f"after {DRAIN_SECONDS} s of draining" in caplog.text
+    assert f"after {LONGER_SECONDS} s of draining" in caplog.text
 
 
 def test_a_request_in_progress_is_finished() -> None:
@@ -112,6 +115,21 @@ def test_a_request_in_progress_is_finished() -> None:
         assert slow.answer()[0] == 200
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_connections_that_wait_when_the_port_closes_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has taken them, and a balancer has sent its requests; the process was too busy to accept them."""
+    monkeypatch.setattr("winnow.api.http.server.SETTLE_SECONDS", 3.0)  # on a machine that is busy with other things
+    service = Service()
+    with running(service) as (server, port, thread):
+        server.handle_exit(signal.SIGTERM, None)
+        busy = Wire(port, head("GET", "/busy"))
+        assert service.asked_slowly.wait(250)
+        time.sleep(DRAIN_SECONDS)
+        waiting = [Wire(port, head("GET", "/")) for _ in range(6 * ACCEPTED_AT_ONCE)]
+        service.may_go_on.set()
+        assert [wire.answer()[0] for wire in (busy, *waiting)] == [200] * (1 + len(waiting))
+        thread.join()
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
