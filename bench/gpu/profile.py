@@ -27,6 +27,7 @@ from bench.gpu.variants import flags_of
 from winnow.rerank.vllm_reranker import FIRST_PORTION_TOKENS, SHARED_SECONDS
 
 PROFILED: Final = Path(__file__).with_name("profiled_front.py")
+WRITTEN: Final = ("steps.jsonl", "kernels.jsonl", "functions.jsonl", "spans.jsonl")  # by the front
 PATH: Final = "/v1/rerank"
 WARM_UP: Final = 3
 PROCESS_SECONDS: Final = 60
@@ -36,7 +37,8 @@ class Profile:
     def __init__(self, arguments: argparse.Namespace, rows: Rows, folder: Path) -> None:
         self.arguments, self.rows, self.folder = arguments, rows, folder
         self._seed = 0
-        self._read = dict.fromkeys(("steps.jsonl", "kernels.jsonl", "functions.jsonl"), 0)  # lines that are in the rows
+        self._asked = 0.0  # when the last request was sent, in ms
+        self._read = dict.fromkeys(WRITTEN, 0)  # lines that are in the rows
 
     def run(self) -> None:
         model = self.folder / self.arguments.shape
@@ -95,7 +97,9 @@ class Profile:
         times = []
         for _ in range(count):
             self._seed += 1
-            times.append(caller.ask(self.requests.draw(length, seed=self._seed).texts).ms)
+            texts = self.requests.draw(length, seed=self._seed).texts
+            self._asked = 1e3 * time.perf_counter()
+            times.append(caller.ask(texts).ms)
             time.sleep(0.2)
         caller.close()
         return times
@@ -107,10 +111,11 @@ class Profile:
         return [each.ms for each in found.answers]
 
     def _noted(self, phase: str, length: int, times: Sequence[float]) -> None:
-        steps, kernels, functions = (self._new_lines(name) for name in self._read)
+        steps, kernels, functions, spans = (self._new_lines(name) for name in self._read)
         ms = [round(each, 1) for each in times]
         self.rows.add(
-            "phase", phase=phase, length=length, ms=ms, steps=steps, kernels=kernels, functions=functions
+            "phase", phase=phase, length=length, asked=self._asked, ms=ms,
+            steps=steps, kernels=kernels, functions=functions, spans=spans,
         )  # fmt: skip
 
     def _new_lines(self, name: str) -> list[dict[str, Any]]:
@@ -132,6 +137,8 @@ def as_text(rows: Rows) -> str:
         )
         sums = {name: sum(each.get(name, 0.0) for each in steps) for name in ("schedule", "launch", "update")}
         said += [f"  {name}: {ms / len(row['ms']):.1f} ms a request" for name, ms in sums.items()]
+        if row["phase"] == "one" and row.get("spans"):
+            said += _in_order(row["asked"], row["ms"][-1], row["spans"], steps)
         for each in row["kernels"]:
             said.append(f"  GPU busy {each['busy_ms']} ms; it waited {each['gaps_ms']} ms")
             said += [f"    {ms:8.2f}  {name}" for name, ms in list(each["kernels"].items())[:12]]
@@ -140,6 +147,18 @@ def as_text(rows: Rows) -> str:
                 f"    {own:8.1f} {whole:8.1f}  {calls:>8}  {name}" for name, calls, own, whole in each["functions"][:25]
             ]
     return "\n".join(said)
+
+
+def _in_order(asked: float, ms: float, spans: Sequence[dict[str, Any]], steps: Sequence[dict[str, Any]]) -> list[str]:
+    """What happened during the last request, in ms from when it was sent."""
+    found = [*spans, *({"what": "step", **each} for each in steps)]
+    during = sorted((each["at"] - asked, each) for each in found if 0 <= each["at"] - asked <= ms)
+    return [f"  {at:7.1f} to {at + each['ms']:7.1f}  {_named(each)}" for at, each in during]
+
+
+def _named(each: dict[str, Any]) -> str:
+    parts = (f"{name} {each[name]}" for name in ("inputs", "tokens", "schedule", "launch", "update") if name in each)
+    return f"{each['what']}  {', '.join(parts)}".rstrip()
 
 
 def main() -> None:

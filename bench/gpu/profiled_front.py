@@ -2,11 +2,12 @@
 
     python3 bench/gpu/profiled_front.py FOLDER PATH-OF-server.py FLAGS ...
 
-FOLDER/steps.jsonl gets one line for each step that computed something. While FOLDER/kernels exists, the profiler of
-torch runs as well, and FOLDER/kernels.jsonl gets one line for each such stretch: how long the GPU was busy in it, and
-with which kernels. While FOLDER/functions exists, Python's profiler runs in the engine's thread, and
-FOLDER/functions.jsonl gets one line for each such stretch: what its host did. Profiling costs time, so the steps of
-such a stretch are not what to quote.
+FOLDER/steps.jsonl gets one line for each step that computed something; FOLDER/spans.jsonl one for each time that inputs
+were prepared, and that the model was launched and ran on the GPU, all on the clock of time.perf_counter. While
+FOLDER/kernels exists, the profiler of torch runs as well, and FOLDER/kernels.jsonl gets one line for each such stretch:
+how long the GPU was busy in it, and with which kernels. While FOLDER/functions exists, Python's profiler runs in the
+engine's thread, and FOLDER/functions.jsonl gets one line for each such stretch: what its host did. Profiling takes
+time, so the steps of such a stretch are not what to quote.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import runpy
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,56 @@ import torch
 
 KERNELS_NAMED: Final = 25
 FUNCTIONS_NAMED: Final = 60
+
+
+class Spans:
+    """When inputs were prepared, and when the GPU began and ended with each step's layers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "spans.jsonl"
+        self._open: deque[tuple[Any, Any]] = deque()  # events that are not in the file yet
+        self._origin: Any = None
+        self._began = 0.0
+
+    def start(self) -> None:
+        if torch.cuda.is_available():
+            self._origin = torch.cuda.Event(enable_timing=True)
+            self._origin.record()
+            torch.cuda.synchronize()
+            self._began = time.perf_counter()
+
+    def prepared(self, fill: Callable[..., bool]) -> Callable[..., bool]:
+        def call(turns: Any) -> bool:
+            began = time.perf_counter()
+            is_any = fill(turns)
+            if is_any:
+                self._add("prepare", began, time.perf_counter())
+            return is_any
+
+        return call
+
+    def computed(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            began = time.perf_counter()
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            result = compute(*arguments, **options)
+            end.record()
+            self._open.append((start, end))
+            self._add("launch", began, time.perf_counter())
+            return result
+
+        return call if torch.cuda.is_available() else compute
+
+    def look(self) -> None:
+        while self._open and self._open[0][1].query():
+            began, ended = (
+                self._began + self._origin.elapsed_time(event) / 1e3 for event in self._open.popleft()
+            )  # fmt: skip
+            self._add("GPU", began, ended)
+
+    def _add(self, what: str, began: float, ended: float) -> None:
+        _add_line(self._file, {"what": what, "at": round(1e3 * began, 2), "ms": round(1e3 * (ended - began), 2)})
 
 
 class Notes:
@@ -128,23 +179,32 @@ def main() -> None:
     sys.path[0] = str(program.parent)  # as if it ran by itself
     import engine_turns  # in that folder
 
-    notes = Notes(folder)
-    run, step = engine_turns.Turns.run, engine_turns.Turns._step  # noqa: SLF001
-
-    def noted_step(self: Any) -> None:
-        notes.follow_wish()
-        began = time.perf_counter()
-        step(self)
-        notes.end_step(began)
+    notes, spans = Notes(folder), Spans(folder)
+    run = engine_turns.Turns.run
 
     def noted_run(self: Any) -> None:
-        core = self._core
+        core, engine = self._core, self._engine
         core.scheduler.schedule = notes.timed("schedule", core.scheduler.schedule)
         core.scheduler.update_from_output = notes.timed("update", core.scheduler.update_from_output)
         core.model_executor.execute_model = notes.timed("launch", core.model_executor.execute_model)
+        runner = core.model_executor.driver_worker.worker.model_runner
+        runner._model_forward = spans.computed(runner._model_forward)  # noqa: SLF001
+        step = engine.step
+
+        def noted_step() -> Any:
+            notes.follow_wish()
+            began = time.perf_counter()
+            found = step()
+            notes.end_step(began)
+            spans.look()
+            return found
+
+        engine.step = noted_step
+        spans.start()
         run(self)
 
-    engine_turns.Turns._step, engine_turns.Turns.run = noted_step, noted_run  # noqa: SLF001
+    engine_turns.Turns._fill_step = spans.prepared(engine_turns.Turns._fill_step)  # noqa: SLF001
+    engine_turns.Turns.run = noted_run
     runpy.run_path(str(program), run_name="__main__")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
@@ -68,3 +69,49 @@ def test_what_the_host_does_is_noted_while_it_is_wanted(tmp_path: Path) -> None:
     (row,) = [json.loads(line) for line in (tmp_path / "functions.jsonl").read_text(encoding="utf-8").splitlines()]
     calls = {name: count for name, count, _own, _whole in row["functions"] if "sorted" in name}
     assert list(calls.values()) == [3]
+
+
+def test_the_text_says_when_the_parts_of_the_last_request_began(tmp_path: Path) -> None:
+    """In ms from when it was sent; what was before it is left out."""
+    rows = Rows(tmp_path / "rows.jsonl")
+    spans = [{"what": "GPU", "at": 1_030.0, "ms": 160.0}, {"what": "prepare", "at": 1_008.0, "ms": 3.0}]
+    steps = [{"at": at, "ms": 12.0, "tokens": 500, "inputs": 4, "schedule": 2.0} for at in (800.0, 1_012.5)]
+    rows.add("phase", phase="one", asked=1_000.0, length=128, ms=[200.0], steps=steps, kernels=[], spans=spans)
+    assert as_text(rows).splitlines()[-3:] == [
+        "      8.0 to    11.0  prepare",
+        "     12.5 to    24.5  step  inputs 4, tokens 500, schedule 2.0",
+        "     30.0 to   190.0  GPU",
+    ]
+
+
+def test_spans_are_noted_once_the_gpu_has_passed_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Event:
+        passed = False
+        made: ClassVar[list[Event]] = []
+
+        def __init__(self, *, enable_timing: bool) -> None:
+            assert enable_timing
+            self.made.append(self)
+
+        def record(self) -> None: ...
+
+        def query(self) -> bool:
+            return Event.passed
+
+        def elapsed_time(self, other: Event) -> float:
+            """Ms, of which there are ten between two events."""
+            return 10.0 * (self.made.index(other) - self.made.index(self))
+
+    cuda = SimpleNamespace(is_available=lambda: True, Event=Event, synchronize=lambda: None)
+    monkeypatch.setattr(profiled_front.torch, "cuda", cuda)
+    now = iter((5.0, 5.001, 5.003, 6.0, 6.002))  # the start, a launch, a preparation; in seconds
+    monkeypatch.setattr(profiled_front.time, "perf_counter", lambda: next(now))
+    spans = profiled_front.Spans(tmp_path)
+    spans.start()
+    assert spans.computed(lambda: "hidden states")() == "hidden states"
+    assert not spans.prepared(lambda _turns: False)(None)
+    spans.look()
+    Event.passed = True
+    spans.look()
+    rows = [json.loads(line) for line in (tmp_path / "spans.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert rows == [{"what": "launch", "at": 5001.0, "ms": 2.0}, {"what": "GPU", "at": 5010.0, "ms": 10.0}]
