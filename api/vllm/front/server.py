@@ -6,8 +6,8 @@ know which of the two answers.
 
 Why it exists: vLLM's server validates every body with pydantic, creates a task per input, and sends each through a
 socket to the computing process and back while the GPU waits (bench/RESULTS.md). Here the engine computes in this
-process: the main thread hands it all inputs of a request at once and steps, and a second thread reads and prepares the
-next requests while the GPU computes.
+process: the main thread prepares the inputs of a request, hands them over and steps, and a second thread reads the next
+requests and answers those that are done.
 
 The engine's loop is in engine_turns.py, which the same Python finds in this file's folder.
 
@@ -159,7 +159,7 @@ class Door:
         self._require_name(ask.model)
         if not ask.input:
             raise Refused(400, "input: at least one list of token ids is required")
-        job = Job(self._turns.prepare(ask.input, task, ask.cache_salt, trace), asyncio.get_running_loop())
+        job = Job(ask.input, task, asyncio.get_running_loop(), salt=ask.cache_salt, trace=trace)
         self._turns.put(job)
         leaving = asyncio.ensure_future(receive())  # after the body, only a disconnect can follow
         try:
