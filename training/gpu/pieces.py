@@ -12,7 +12,7 @@ from training.gpu import grammar, wordings
 from training.gpu.phrases import KINDS
 
 PREFERENCES = ("zh", "en", "code", "prose", "new", "old")
-PER_PREFERENCE, FRAMED = 18_000, 1_500  # instructions of each; those of wordings.py among them
+PER_PREFERENCE, FRAMED = 30_000, 1_500  # instructions of each; those of wordings.py among them
 PER_NUMBER, PER_SOURCE, PER_KIND, NEUTRALS = 2_500, 700, 2_500, 6_000
 QUESTION_EN = [" what is", " who", " when did", " how many", " where is", " which", " why does", " how does", " what",
                " how to", " does", " is it true that", " tell me about", " what are"]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -59,6 +60,9 @@ class Processes:
             dist.destroy_process_group()
 
 
+STILL_MOST = 5.0  # seconds between two readings; what is longer was no work: the process was stopped
+
+
 class Clock:
     """Share of its seconds that a phase has used, equal in all processes; time before an interruption counts."""
 
@@ -74,5 +78,31 @@ class Clock:
     def read(self) -> float:
         if self.calls % self.every == 0:
             self.share = self.processes.agreed((self.used + time.monotonic() - self.began) / self.seconds)
+        self.calls += 1
+        return self.share
+
+
+class Ending:
+    """Share of the way to an end that a file has, in epoch seconds, and that may be moved while the phase runs.
+
+    What is left of the share is spread over what is left of the time, so that it reaches 1 at the end wherever that is,
+    and after the process was stopped for a while, too: the share stands still meanwhile.
+    """
+
+    def __init__(self, processes: Processes, end: Path, *, used: float = 0.0, every: int = 10) -> None:
+        self.processes, self.end, self.every = processes, end, every
+        self.share, self.calls, self.before = used, 0, time.time()
+
+    def restart(self) -> None:
+        """As `Clock.restart`: what went by since the last reading does not count."""
+        self.before = time.time()
+
+    def read(self) -> float:
+        if self.calls % self.every == 0:
+            now = time.time()
+            left = float(self.end.read_text(encoding="utf-8")) - now
+            worked = min(now - self.before, STILL_MOST)
+            share = 1.0 if left <= 0 else self.share + (1 - self.share) * worked / (worked + left)
+            self.share, self.before = self.processes.agreed(share), now
         self.calls += 1
         return self.share

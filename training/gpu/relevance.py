@@ -22,7 +22,8 @@ OWN = {"asked": 3.5, "taught": 1.5, "crop": 2.5, "across": 3.0}
 SHARES = {"asked": 0.56, "taught": 0.16, "crop": 0.08, "across": 0.20}
 INJECTED_PARTS = 7  # some of the text, three copies, and what separates them
 AHEAD_SHARE, AHEAD_TOKENS_MAX = 0.45, 90  # of them: between two parts of the text, or behind all of it
-ECHO_SHARE = 0.15  # of lists: a document that repeats the question, or praises itself, without content
+ECHO_SHARE = 0.22  # of lists: a document that repeats the question, or praises itself, without content
+REPEATED_SHARE = 0.08  # of lists: the question is also the first line of its own passage, as in pages of questions
 SOURCE_WEIGHTS = {"packages": 0.8, "laws_name_text": 0.7, "tldr_en": 0.4, "tldr_zh": 0.4, "cmrc2018_train": 1.3,
                   "drcd_dev_test": 1.2, "scifact_train": 1.5, "medquad": 1.2, "iso_codes": 0.1}  # fmt: skip
 
@@ -34,6 +35,7 @@ class Lists:
     own: Tensor  # (rows, documents): judged relevant
     unusable: Tensor  # a copy of a passage in the same list
     target: Tensor  # logits
+    held: Tensor  # (rows, documents): an earlier reranker's order of these is to stay
 
 
 def nothing(rows: int) -> Span:
@@ -58,7 +60,7 @@ def joined(lists: list[Lists]) -> Lists:
         documents=[[spans([one.documents[d][i] for one in lists]) for i in range(len(lists[0].documents[d]))]
                    for d in range(DOCUMENTS)],
         own=torch.cat([one.own for one in lists]), unusable=torch.cat([one.unusable for one in lists]),
-        target=torch.cat([one.target for one in lists]),
+        target=torch.cat([one.target for one in lists]), held=torch.cat([one.held for one in lists]),
     )  # fmt: skip
 
 
@@ -143,14 +145,13 @@ class RelevanceLists:
         made = {"asked": self.asked, "taught": self.of_crops, "crop": self.of_words, "across": self.across}[kind]
         return f"{kind}:{name}" if kind == "asked" else kind, made(name, rows)
 
-    def instruction(self, rows: int, *, plain: bool = False) -> Span:
+    def instruction(self, rows: int) -> tuple[Span, bool]:
+        """One for each row, and whether they ask for relevance alone."""
         way = self.rng.random()
-        if way < 0.55:
-            return self.store.piece("default", rows)
-        if way < 0.85 or plain:
-            return self.store.piece("neutral", rows)
+        if way < 0.85:
+            return self.store.piece("default" if way < 0.55 else "neutral", rows), True
         kinds = [name for name in self.store.pieces if name.startswith("prefer:")]
-        return self.store.piece(self.rng.choice(kinds), rows)
+        return self.store.piece(self.rng.choice(kinds), rows), False
 
     def wrapped(self, core: list[Span], rows: int, *, is_chinese: bool) -> list[Span]:
         """Sometimes add a question word and a question mark; always add the text that precedes the document."""
@@ -241,11 +242,15 @@ class RelevanceLists:
         spans = [self.store.passage(documents[:, place], DOCUMENT_TOKENS_MAX) for place in range(DOCUMENTS)]
         spans = [kept(span, ~unusable[:, place]) for place, span in enumerate(spans)]
         target = self.target(kind, words, documents, spans, own=own, vectors=vectors)
-        before, spans, target = self.injected(words, spans, target, own)
+        before, spans, target, is_injected = self.injected(words, spans, target, own)
         suffix = self.store.fixed("scaffold", 1, rows)
         told = [[*before[place], spans[place], suffix] for place in range(DOCUMENTS)]
-        head = [self.store.fixed("scaffold", 0, rows), self.instruction(rows), *asked]
-        return Lists(head=padded(head, HEAD_PARTS, rows), documents=told, own=own, unusable=unusable, target=target)
+        instruction, is_plain = self.instruction(rows)
+        held = ~unusable & is_plain
+        held[:, -1] &= ~is_injected
+        head = [self.store.fixed("scaffold", 0, rows), instruction, *asked]
+        return Lists(head=padded(head, HEAD_PARTS, rows), documents=told, own=own, unusable=unusable, target=target,
+                     held=held)  # fmt: skip
 
     def target(
         self,
@@ -278,15 +283,15 @@ class RelevanceLists:
         return target + torch.where(is_english.expand(rows, DOCUMENTS), both, E5_ALONE * meaning)
 
     def injected(self, words: Span, spans: list[Span], target: Tensor,
-                 own: Tensor) -> tuple[list[list[Span]], list[Span], Tensor]:  # fmt: skip
-        """In some lists the last document repeats the question, or praises itself; it must rank last.
+                 own: Tensor) -> tuple[list[list[Span]], list[Span], Tensor, Tensor]:  # fmt: skip
+        """In some lists (the last value) the last document repeats the question, or praises itself; it must rank last.
 
         Before its text, between two parts of it, or behind it.
         """
         rows = len(target)
         chosen = torch.rand(rows, device=DEVICE) < ECHO_SHARE
         praises = torch.rand(rows, device=DEVICE) < 0.25
-        title = kept(words, (torch.rand(rows, device=DEVICE) < 0.03) & (own[:, 0] > 0))
+        title = kept(words, (torch.rand(rows, device=DEVICE) < REPEATED_SHARE) & (own[:, 0] > 0))
         none = nothing(rows)
         before = [[none] * INJECTED_PARTS for _ in range(DOCUMENTS)]
         before[0] = [title, *[none] * (INJECTED_PARTS - 1)]
@@ -308,4 +313,4 @@ class RelevanceLists:
         spans = [*spans[:-1], Span(text.start + ahead, rest)]
         target = target.clone()
         target[:, -1] = torch.where(chosen, target.min(1).values - 2.0, target[:, -1])
-        return before, spans, target
+        return before, spans, target, chosen

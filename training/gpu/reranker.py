@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from training.gpu.network import DEVICE, DTYPE, ON_GPU, VOCABULARY, Muon, Network, list_mask
 from training.gpu.preferences import PreferenceLists, Preferred
-from training.gpu.processes import Clock, Processes
+from training.gpu.processes import Clock, Ending, Processes
 from training.gpu.relevance import Lists, RelevanceLists, joined
-from training.gpu.store import Store, draw
+from training.gpu.store import Rows, Store, draw
 
 Say = Callable[..., None]
 MATRIX_RATE, ROW_RATE, HEAD_RATE = 0.012, 1e-3, 2e-3
@@ -23,6 +23,7 @@ NEXT_LENGTH = 256
 LIST_LENGTH, PREFERENCE_LENGTH = 1_408, 896
 PARTS = 2  # groups per step and process
 MARGIN_RELEVANT, MARGIN_PREFERRED = 4.0, 6.0
+HOLD = 1.5  # weight of an earlier reranker's scores beside the target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +150,17 @@ def relevance_loss(scores: Tensor, lists: Lists) -> tuple[Tensor, Tensor]:
     return alike + 0.25 * right + 0.1 * sure, hit
 
 
+def hold_loss(scores: Tensor, before: Tensor, held: Tensor) -> Tensor:
+    """How far scores have moved from those of before, among the documents of each row that are held.
+
+    Their differences by the divergence, their height, which the order's weights count on, by cross-entropy."""
+    earlier, now = (functional.log_softmax(some.masked_fill(~held, -1e4), -1) for some in (before, scores))
+    rows = held.any(1)
+    apart = ((earlier.exp() * (earlier - now)).sum(-1) * rows).sum() / rows.sum().clamp(min=1)
+    high = functional.binary_cross_entropy_with_logits(scores, before.sigmoid(), weight=held.float(), reduction="sum")
+    return apart + 0.1 * high / held.sum().clamp(min=1)
+
+
 def preference_loss(scores: Tensor, lists: Preferred) -> tuple[Tensor, Tensor]:
     """Every two documents with different levels, by a margin; without a preference, relevant ones are equal."""
     level = lists.level
@@ -174,19 +186,20 @@ def preference_loss(scores: Tensor, lists: Preferred) -> tuple[Tensor, Tensor]:
 
 class ListTraining:
     def __init__(self, optimizer: Optimizer, relevance: RelevanceLists, preferences: PreferenceLists, sizes: Sizes,
-                 *, shared: random.Random) -> None:  # fmt: skip
+                 *, shared: random.Random, before: Network | None = None) -> None:  # fmt: skip
+        """`before` is a reranker whose order of plain lists is held."""
         self.optimizer, self.network, self.sizes = optimizer, optimizer.network, sizes
+        self.before = before
         self.relevance, self.preferences, self.shared = relevance, preferences, shared
         self.store = relevance.store
         self.running: dict[str, Tensor] = {}
         self.lists = self.steps = 0
 
-    def scores(self, head: list, documents: list, length: int) -> Tensor:  # type: ignore[type-arg]
-        rows = self.store.rows(head, documents, length)
-        mask = list_mask(rows.document, flexible=self.network.flexible)
+    def scores(self, rows: Rows, network: Network) -> Tensor:
+        mask = list_mask(rows.document, flexible=network.flexible)
         with autocast():
-            states = self.network.states(rows.ids, rows.positions, mask, fast=True)
-        return self.network.logits(states, rows.last, self.store.yes, self.store.no)
+            states = network.states(rows.ids, rows.positions, mask, fast=True)
+        return network.logits(states, rows.last, self.store.yes, self.store.no)
 
     def note(self, name: str, hits: Tensor) -> None:
         hit = hits.mean()
@@ -196,8 +209,15 @@ class ListTraining:
     def relevance_step(self) -> Tensor:
         drawn = [self.relevance.draw(self.sizes.lists // PARTS) for _ in range(PARTS)]
         lists = joined([made for _, made in drawn])
-        scores = self.scores(lists.head, lists.documents, LIST_LENGTH)
+        rows = self.store.rows(lists.head, lists.documents, LIST_LENGTH)
+        scores = self.scores(rows, self.network)
         loss, hits = relevance_loss(scores, lists)
+        if self.before is not None:
+            with torch.no_grad():
+                before = self.scores(rows, self.before)
+            moved = hold_loss(scores, before, lists.held)
+            self.note("moved", moved.detach())
+            loss = loss + HOLD * moved
         for (name, _), some in zip(drawn, hits.chunk(PARTS), strict=True):
             self.note(name, some)
         self.lists += self.sizes.lists
@@ -205,13 +225,13 @@ class ListTraining:
 
     def preference_step(self, hard: float) -> Tensor:
         lists = self.preferences.draw(self.sizes.preferences, hard=hard)
-        scores = self.scores(lists.head, lists.documents, PREFERENCE_LENGTH)
+        scores = self.scores(self.store.rows(lists.head, lists.documents, PREFERENCE_LENGTH), self.network)
         loss, both = preference_loss(scores, lists)
         self.note(f"both:{lists.kind}", both)
         self.lists += self.sizes.preferences
         return loss
 
-    def train(self, clock: Clock, share_of_preferences: float, say: Say, save: Callable[[float], None],
+    def train(self, clock: Clock | Ending, share_of_preferences: float, say: Say, save: Callable[[float], None],
               stop_at: float = 1.0) -> None:  # fmt: skip
         """Train until the clock ends, or until the share `stop_at` of it."""
         first = self.steps

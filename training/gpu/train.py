@@ -22,7 +22,7 @@ from training.gpu import embedder
 from training.gpu.lessons import Lessons
 from training.gpu.network import DEVICE, ON_GPU, Network, read_weights
 from training.gpu.preferences import PreferenceLists
-from training.gpu.processes import Clock, Processes
+from training.gpu.processes import Clock, Ending, Processes
 from training.gpu.relevance import RelevanceLists
 from training.gpu.reranker import ListTraining, NextTokens, Optimizer, Sizes, start_rows
 from training.gpu.store import Store
@@ -39,6 +39,8 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--list-stop", type=float, default=1.0, help="stop after this share of the lists, to resume later"
     )
+    parser.add_argument("--until", type=Path, help="file with the epoch second at which lists end, which may be moved "
+                        "while they run, instead of --list-seconds")  # fmt: skip
     parser.add_argument("--preferences", type=float, default=0.38, help="share of the steps for preference lists")
     parser.add_argument("--scale", type=float, default=1.0, help="factor for all batch sizes")
     for name in ("layers", "inner"):
@@ -46,6 +48,8 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--earlier", type=Path, help="folder of an earlier run (embedder.pt, reranker.pt), or of exported models"
     )
+    parser.add_argument("--hold", type=Path, help="a reranker whose order is held where no preference is asked for")
+    parser.add_argument("--memory", type=float, help="share of the GPU's memory that this process may take")
     parser.add_argument("--vectors", type=Path, help="folder of the teachers' vectors, shared by runs; default: --out")
     parser.add_argument(
         "--part", type=part, default=(0, 1), help="K/N: only the K-th of N parts of the questions with a translation"
@@ -73,6 +77,8 @@ class Run:
         seed = arguments.seed * 1_000 + self.processes.rank
         torch.manual_seed(seed)
         torch.set_float32_matmul_precision("high")
+        if arguments.memory and ON_GPU:
+            torch.cuda.set_per_process_memory_fraction(arguments.memory)
         self.rng, self.shared = random.Random(seed), random.Random(arguments.seed)
         self.store = Store(arguments.tokens, arguments.models / "winnow-rerank" / "tokenizer.json")
         self.say("store read", self.store.counts)
@@ -112,6 +118,12 @@ class Run:
             torch.save({name: value.float().cpu() for name, value in bag.state_dict().items()}, done)
         return bag
 
+    def held(self) -> Network:
+        shape, weights = read_weights(self.arguments.hold)
+        network = Network(shape, compiled=ON_GPU, flexible=ON_GPU and not self.arguments.dense)
+        network.load_state_dict({name: value.float() for name, value in weights.items()})
+        return network.to(DEVICE).requires_grad_(requires_grad=False)
+
     def reranker(self, bag: Bag) -> None:
         arguments = self.arguments
         shape = {**SHAPE, "layers": arguments.layers, "inner": arguments.inner}
@@ -120,7 +132,8 @@ class Run:
         optimizer = Optimizer(network, self.processes)
         optimizer.factor = arguments.rate
         sizes = Sizes(next_rows=self.rows(256), lists=self.rows(96), preferences=self.rows(192))
-        training = ListTraining(optimizer, self.relevance, self.preferences, sizes, shared=self.shared)
+        before = self.held() if arguments.hold else None
+        training = ListTraining(optimizer, self.relevance, self.preferences, sizes, shared=self.shared, before=before)
         saved = self.out / "reranker.state.pt"
         used = 0.0
         if saved.exists():
@@ -128,8 +141,8 @@ class Run:
             network.load_state_dict(state["network"])
             optimizer.load(state["optimizer"])
             training.steps, training.lists = state["steps"], state["lists"]
-            used = state["share"] * arguments.list_seconds
-            self.say("resumed at", state["share"])
+            used = state["share"]
+            self.say("resumed at", used)
         elif arguments.earlier:
             saved_before = arguments.earlier / "reranker.pt"
             exported = arguments.earlier / "winnow-rerank"
@@ -151,9 +164,11 @@ class Run:
                 torch.save({"shape": shape, "weights": weights}, self.out / "reranker.part")
                 (self.out / "reranker.part").replace(self.out / "reranker.pt")
 
-        clock = Clock(self.processes, arguments.list_seconds, used=used)
-        training.train(clock, arguments.preferences, self.say, save, arguments.list_stop)
-        save(clock.share)
+        until: Clock | Ending = Clock(self.processes, arguments.list_seconds, used=used * arguments.list_seconds)
+        if arguments.until:
+            until = Ending(self.processes, arguments.until, used=used)
+        training.train(until, arguments.preferences, self.say, save, arguments.list_stop)
+        save(until.share)
         self.say("lists", training.lists, "steps", training.steps)
 
     def end(self) -> None:

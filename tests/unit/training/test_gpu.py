@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402 (torch may be missing)
 
-from training.gpu import network, pieces, wordings  # noqa: E402
+from training.gpu import network, pieces, processes, wordings  # noqa: E402
 from training.gpu.mean import mean  # noqa: E402
 from training.gpu.preferences import alternating  # noqa: E402
-from training.gpu.processes import Clock, Processes  # noqa: E402
-from training.gpu.reranker import preference_loss  # noqa: E402
+from training.gpu.processes import Clock, Ending, Processes  # noqa: E402
+from training.gpu.reranker import hold_loss, preference_loss  # noqa: E402
 from training.gpu.store import Span  # noqa: E402
 from training.gpu.train import part  # noqa: E402
 
@@ -133,3 +133,45 @@ def test_a_phase_ends_by_the_clock_and_counts_what_was_used_before() -> None:
     while clock.read() < 1:
         assert time.monotonic() - began < 5
     assert time.monotonic() - began < 1
+
+
+def test_the_share_reaches_one_at_an_end_that_moved_and_stands_still_while_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, end = [1_000.0], tmp_path / "end"
+    monkeypatch.setattr(processes.time, "time", lambda: now[0])
+    end.write_text("1100", encoding="utf-8")
+    clock = Ending(Processes(), end, every=1)
+
+    def worked(seconds: int) -> float:
+        for _ in range(seconds):
+            now[0] += 1
+            clock.read()
+        return clock.share
+
+    assert worked(40) == pytest.approx(0.4)
+    now[0] += 30  # stopped
+    assert clock.read() == pytest.approx(0.4 + 0.6 * 5 / 35)
+    end.write_text("1170", encoding="utf-8")
+    before = clock.share
+    assert worked(50) == pytest.approx(before + (1 - before) / 2)
+    assert worked(49) < 1
+    assert worked(1) == 1
+
+
+def test_scores_are_held_where_nothing_is_preferred() -> None:
+    before = torch.tensor([[3.0, 0.0, -2.0], [1.0, 2.0, 3.0]])
+    held = torch.tensor([[True, True, False], [False, False, False]])
+    free = torch.tensor([[0.0, 0.0, 50.0], [-9.0, 9.0, 50.0]])  # what is not held may be anything
+    level = float(hold_loss(torch.where(held, before, free), before, held))
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(before[0, :2], before[0, :2].sigmoid())
+    assert level == pytest.approx(0.1 * float(entropy), abs=1e-6)
+    turned = before.clone()
+    turned[0, :2] = torch.tensor([0.0, 3.0])
+    lifted = before + 4
+    kept = float(hold_loss(before, before, held))
+    # Both rows' divergence over one held row: p log(p / q) of scores 3 apart, exchanged.
+    p = torch.tensor([3.0, 0.0]).softmax(0)
+    divergence = float((p * (p / p.flip(0)).log()).sum())
+    assert float(hold_loss(turned, before, held)) > divergence
+    assert kept < float(hold_loss(lifted, before, held)) < divergence
