@@ -23,7 +23,7 @@ SHARES = {"asked": 0.56, "taught": 0.16, "crop": 0.08, "across": 0.20}
 INJECTED_PARTS = 7  # some of the text, three copies, and what separates them
 AHEAD_SHARE, AHEAD_TOKENS_MAX = 0.45, 90  # of them: between two parts of the text, or behind all of it
 ECHO_SHARE = 0.22  # of lists: a document that repeats the question, or praises itself, without content
-REPEATED_SHARE = 0.08  # of lists: the question is also the first line of its own passage, as in pages of questions
+REPEATED_SHARE = 0.08  # of lists: the question is ahead of its own passage, once or twice, as in pages of questions
 SOURCE_WEIGHTS = {"packages": 0.8, "laws_name_text": 0.7, "tldr_en": 0.4, "tldr_zh": 0.4, "cmrc2018_train": 1.3,
                   "drcd_dev_test": 1.2, "scifact_train": 1.5, "medquad": 1.2, "iso_codes": 0.1}  # fmt: skip
 
@@ -294,11 +294,13 @@ class RelevanceLists:
         title = kept(words, (torch.rand(rows, device=DEVICE) < REPEATED_SHARE) & (own[:, 0] > 0))
         none = nothing(rows)
         before = [[none] * INJECTED_PARTS for _ in range(DOCUMENTS)]
-        before[0] = [title, *[none] * (INJECTED_PARTS - 1)]
+        between = none if self.rng.random() < 0.4 else self.store.piece(self.rng.choice(["newline", "blank"]), rows)
+        again = title.length * draw(2, rows)  # a second copy, or none
+        before[0] = [title, kept(between, title.length > 0), Span(title.start, again), kept(between, again > 0),
+                     *[none] * (INJECTED_PARTS - 4)]  # fmt: skip
         praise = self.store.piece("praise", rows)
         echo = where(praises, praise, words)
         times = 1 + draw(3, rows)
-        between = none if self.rng.random() < 0.4 else self.store.piece(self.rng.choice(["newline", "blank"]), rows)
         copies = [part for number in range(3) for part in (kept(echo, chosen & (times > number)),
                   kept(between, chosen & (times > number)))]  # fmt: skip
         empty = chosen & (torch.rand(rows, device=DEVICE) < 0.4) & ~praises
