@@ -20,7 +20,7 @@ SENTENCES: dict[str, Parts] = {
     for kind, parts in json.loads(path.read_text(encoding="utf-8")).items()
 }
 _OPPOSITES = json.loads(Path(__file__).with_name("opposites.json").read_text(encoding="utf-8"))
-OPPOSITE = {"code": "prose", "prose": "code", "zh": "en", "en": "zh"}
+OPPOSITE = {"code": "prose", "prose": "code", "zh": "en", "en": "zh", "new": "old", "old": "new"}
 OPPOSITES_TIMES = 2  # how often each counts among what asks
 WAYS = {"ask": 0.3, "reason": 0.3, "reason, then ask": 0.25, "ask, then reason": 0.15}
 
