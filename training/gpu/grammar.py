@@ -8,9 +8,11 @@ Wordings of `wordings.HELD_OUT` are left out. In instruction_words.json, frames 
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from training.gpu import sentences, wordings
 from training.gpu.phrases import DOCUMENTS_EN, DOCUMENTS_ZH, KINDS, OTHERS, PREFERENCES, WORDS, Side, capital
@@ -22,6 +24,12 @@ WRITTEN_SHARE, WRITTEN_ALONE_SHARE, COMPOSED_BESIDE_SHARE = 0.65, 0.5, 0.15
 REWORDED_SHARE, CARELESS_SHARE, CAPITAL_SHARE = 0.45, 0.12, 0.7
 _CHOICE = re.compile(r"\[([^\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)\}")
+# What measures is never composed, not by chance either.
+_UNSEEN = {
+    text
+    for texts in json.loads(Path(__file__).with_name("unseen_wordings.json").read_text(encoding="utf-8")).values()
+    for text in texts
+}
 
 
 def _word(rng: Rng, name: str) -> str:
@@ -140,7 +148,7 @@ def preferring(kind: str, rng: Rng, *, english: str = "", chinese: str = "") -> 
         said = rewording.reworded(said, rng)
     if rng.random() < CARELESS_SHARE:
         said = rewording.careless(said, rng)
-    if said.replace("{n}", "{0}") in wordings.HELD_OUT[kind]:
+    if said.replace("{n}", "{0}") in wordings.HELD_OUT[kind] or said in _UNSEEN:
         return preferring(kind, rng, english=english, chinese=chinese)
     return said.replace("{n}", chinese if in_chinese else english)
 
