@@ -73,11 +73,16 @@ def test_a_mean_is_of_checkpoints_and_of_exported_folders(tmp_path: Path) -> Non
     torch.save(
         {"shape": {name: shape[name] for name in shape if name != "theta"}, "weights": doubled}, tmp_path / "a.pt"
     )
-    found = mean([exported, tmp_path / "a.pt"])
+    found, mixed = mean([exported, tmp_path / "a.pt"]), mean([exported, tmp_path / "a.pt"], [0.75, 0.25])
     assert found["shape"] == shape
-    told = network.as_qwen(found["weights"])
+    told, told_mixed = network.as_qwen(found["weights"]), network.as_qwen(mixed["weights"])
     for name, value in load_file(exported / "model.safetensors").items():
-        assert torch.allclose(told[name.removeprefix("model.")].float(), value.float() * 2, atol=1e-6), name
+        own = name.removeprefix("model.")
+        assert torch.allclose(told[own].float(), value.float() * 2, atol=1e-6), name
+        assert torch.allclose(told_mixed[own].float(), value.float() * 1.5, rtol=2**-8, atol=1e-6), name
+    for wrong in ([1.0], [0.5, 0.6]):
+        with pytest.raises(ValueError, match="needs a share"):
+            mean([exported, tmp_path / "a.pt"], wrong)
 
 
 def test_parts_are_counted_from_one() -> None:
