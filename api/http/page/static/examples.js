@@ -50,7 +50,7 @@ export const EXAMPLES = [
         "The canteen is closed on Friday.",
         "A course on databases begins on Monday in room twelve.",
         "Everybody loves the new vector database: simply brilliant!",
-        "How complex the new vector database is to implement: two engineers, six weeks of migration, four dependencies."
+        "How complex it is to implement the vector database: two engineers, six weeks of migration, four dependencies."
       ]
     },
     "zh": {
