@@ -63,7 +63,8 @@ async def test_scores_in_bfloat16_are_as_true_as_the_model_cards(
 
     Nearly all scores are the recipe's in bfloat16 within the bound. Both ways round, each in an order of its own that
     depends on the processor, so the largest distance between them is that of one from float32, times the square root
-    of two: independent errors add by their squares.
+    of two: independent errors add by their squares. The same bound is for the last hundredth, one or two pairs of 150,
+    whose size is as much a matter of chance.
     """
     rounded = reference_of(reranker, pairs, dtype="bfloat16")
     scores, stock = await served_scores(reranker, pairs, rounding_url), stock_scores(pairs, rounding_url)
@@ -80,4 +81,7 @@ async def test_scores_in_bfloat16_are_as_true_as_the_model_cards(
     assert within >= 0.9
     assert ours.apart.max() < 2**0.5 * card_true.apart.max()
     assert ours.tau > card_true.tau
-    assert all(ours <= 1.25 * card for ours, card in zip(ours_true.quantiles, card_true.quantiles, strict=True))
+    assert ours.tau >= theirs.tau - 1e-3
+    bounds = (1.25, 2**0.5, 2**0.5)
+    for own, card, bound in zip(ours_true.quantiles, card_true.quantiles, bounds, strict=True):
+        assert own <= bound * card

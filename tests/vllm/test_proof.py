@@ -12,13 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench.fidelity import chat_template
 from tests.vllm.servers import composed_flags, vllm
 from winnow.api.diagnostics.doctor import examined
 from winnow.api.diagnostics.model_answers import ask_server
 from winnow.api.settings import Settings
 from winnow.api.vllm.command import FRONT
-from winnow.rerank.prompt import SUFFIX
 from winnow.rerank.server_check import RERANKER_FLAGS, RerankerCheck
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.server_check import EMBEDDER_FLAGS, EmbedderCheck
@@ -168,7 +166,7 @@ async def test_yes_and_no_swapped(reranker: ModelFolder, tmp_path: Path) -> None
     The server has a wrong chat template, too: only its own /v1/rerank suffers.
     """
     template = tmp_path / "wrong.jinja"
-    template.write_text(chat_template().replace(json.dumps(SUFFIX), json.dumps("<|im_end|>\n")), encoding="utf-8")
+    template.write_text("{{ 'the same for every text' }}", encoding="utf-8")
     flags = (*POOLING, head(classifier_from_token=["yes", "no"]), f"--chat-template={template}")
     with vllm(reranker.path, tmp_path / "log", *flags) as url:
         said = await refusal_by(RerankerCheck.load(reranker), url)
