@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.builders import DIMENSION, unit_vectors, written
+from winnow.api.collections.backups import snapshot
 from winnow.api.collections.data_folder import DataFolder
+from winnow.retrieval.backup.place import FolderPlace
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.files.layout import CollectionFolder
@@ -47,6 +49,13 @@ def made(data: Path, name: str = "docs", *, documents: int = 6, word: str = "tex
     store.delete(["d2"])
     store.replace([written("late", f"{word} that no index has", pieces=1)])
     return disk
+
+
+def taken_in(outside: Path, *, documents: int) -> FolderPlace:
+    """A snapshot of such a collection, in a folder outside of any data folder."""
+    taken = FolderPlace(outside / "place")
+    snapshot(made(outside / "source", documents=documents), DEFAULT_TENANT, "docs", taken, watcher=Watched())
+    return taken
 
 
 def folder_of(disk: DataFolder, name: str) -> CollectionFolder:

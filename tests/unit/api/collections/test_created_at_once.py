@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.snapshots import IDENTITY, Watched, folder_of, made
-from winnow.api.collections.backups import restore, snapshot
+from tests.snapshots import IDENTITY, Watched, folder_of, taken_in
+from winnow.api.collections.backups import restore
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.folder_moves import Exchanging
 from winnow.retrieval.backup.place import FolderPlace
@@ -32,10 +32,7 @@ def collection() -> Collection:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> FolderPlace:
     """A snapshot of a collection, which is only read."""
-    outside = tmp_path_factory.mktemp("outside")
-    taken = FolderPlace(outside / "place")
-    snapshot(made(outside / "source", documents=2), DEFAULT_TENANT, "docs", taken, watcher=Watched())
-    return taken
+    return taken_in(tmp_path_factory.mktemp("outside"), documents=2)
 
 
 def until(is_true: Callable[[], bool]) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.builders import written
-from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names, store_of
+from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names, store_of, taken_in
 from winnow.api.collections import pairing
 from winnow.api.collections.adoption import Presumed, adopt, adoptable
-from winnow.api.collections.backups import restore, snapshot
+from winnow.api.collections.backups import restore
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.repair import repaired
 from winnow.api.diagnostics.verify import verified
@@ -87,10 +87,7 @@ def joined_anyway(root: Path, url: str | None) -> DataFolder:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> FolderPlace:
     """A snapshot, which is only read."""
-    outside = tmp_path_factory.mktemp("outside")
-    taken = FolderPlace(outside / "place")
-    snapshot(made(outside / "source", documents=2), DEFAULT_TENANT, "docs", taken, watcher=Watched())
-    return taken
+    return taken_in(tmp_path_factory.mktemp("outside"), documents=2)
 
 
 def ways_in(disk: DataFolder, place: FolderPlace, name: str = "docs") -> dict[str, Callable[[], object]]:
