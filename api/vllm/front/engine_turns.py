@@ -49,15 +49,14 @@ class Job:
     def __init__(
         self,
         inputs: Sequence[list[int]],
-        task: str,
+        params: PoolingParams,
         loop: asyncio.AbstractEventLoop,
         *,
         salt: str | None = None,
         trace: Trace = None,
-        is_raw: bool = False,  # without the model's activation
     ) -> None:
         self.inputs = inputs
-        self.task, self.salt, self.trace, self.is_raw = task, salt, trace, is_raw
+        self.params, self.salt, self.trace = params, salt, trace
         self.names: list[str] = []  # vLLM's, of the inputs that are prepared
         self.shared = 0  # tokens that all inputs begin with
         self.rows: list[Any] = [None] * len(inputs)
@@ -125,7 +124,7 @@ class Turns:
         """Compute inputs at once, before `run`: logits of a classifier, else vectors."""
         task = "classify" if "classify" in self._tasks else "embed"
         loop = asyncio.new_event_loop()  # nothing awaits this job
-        job = Job(inputs, task, loop, salt=salt, is_raw=True)
+        job = Job(inputs, PoolingParams(task=task, use_activation=False), loop, salt=salt)
         self._unprepared.append(job)
         while job.left:
             self._fill_step()
@@ -210,8 +209,9 @@ class Turns:
 
     def _room(self) -> int:
         """How many tokens of inputs that are not prepared the next step could compute."""
-        queue_or_none = self._core.batch_queue  # of steps in flight; None where steps do not overlap
-        most = self._step_tokens if queue_or_none is None or queue_or_none else min(FIRST_TOKENS, self._step_tokens)
+        in_flight = self._core.batch_queue  # None where steps do not overlap
+        is_idle = in_flight is not None and not in_flight
+        most = min(FIRST_TOKENS, self._step_tokens) if is_idle else self._step_tokens
         ready: int = sum(each.num_tokens - each.shared_tokens for each in self._core.scheduler.waiting)
         return most - ready
 
@@ -224,13 +224,12 @@ class Turns:
         if not place:
             job.shared = shared_tokens(job.inputs)
         checked = self._engine.input_processor
-        params = PoolingParams(task=job.task, use_activation=False if job.is_raw else None)
         prompt = tokens_input(job.inputs[place], cache_salt=job.salt)
         name = str(next(self._numbers))
         request = checked.process_inputs(
             name,
             prompt,
-            params,
+            job.params,
             supported_tasks=self._tasks,
             arrival_time=job.arrived,
             trace_headers=job.trace,

@@ -159,7 +159,8 @@ class Door:
         self._require_name(ask.model)
         if not ask.input:
             raise Refused(400, "input: at least one list of token ids is required")
-        job = Job(ask.input, task, asyncio.get_running_loop(), salt=ask.cache_salt, trace=trace)
+        params = vllm.PoolingParams(task=task)
+        job = Job(ask.input, params, asyncio.get_running_loop(), salt=ask.cache_salt, trace=trace)
         self._turns.put(job)
         leaving = asyncio.ensure_future(receive())  # after the body, only a disconnect can follow
         try:

@@ -76,7 +76,7 @@ def job_of(front: Any, *inputs: list[int]) -> Any:
     loop = MagicMock()
     loop.call_soon_threadsafe = lambda call: call()
     loop.create_future = Future
-    return front.Job([*inputs] or [[1, 2]], "classify", loop)
+    return front.Job([*inputs] or [[1, 2]], MagicMock(), loop)
 
 
 def test_an_arrival_is_taken_while_the_gpu_computes(front: Any) -> None:
